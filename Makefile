@@ -1,0 +1,41 @@
+# make demo: the whole workflow on a small simulated study. make test: all tests. Both set up .venv by themselves.
+PYTHON ?= python3
+RUN := .venv/bin/python -m
+PIP := $(RUN) pip --disable-pip-version-check --quiet
+export PYTHONUNBUFFERED := 1
+
+.PHONY: demo test test-fast lint bench docs clean
+
+demo: .venv/demo.ready
+	@$(RUN) snakemake
+
+test: .venv/test.ready
+	@$(RUN) pytest
+
+test-fast: .venv/test.ready
+	@$(RUN) pytest -m "not workflow"
+
+lint: .venv/test.ready
+	@$(RUN) ruff check . && $(RUN) ruff format --check . && $(RUN) snakefmt --check workflow
+
+bench: .venv/test.ready
+	@$(RUN) tests.benchmarks
+
+docs: .venv/demo.ready
+	@$(RUN) m2m_core.schema
+
+.venv/demo.ready: envs/requirements.lock pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit('Python 3.11 or newer is needed, not ' + sys.version.split()[0]) if sys.version_info < (3, 11) else 0"
+	@echo "Setting up .venv (about a minute)"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install -r envs/requirements.lock
+	@$(PIP) install --no-deps -e .
+	@touch $@
+
+.venv/test.ready: .venv/demo.ready envs/requirements-test.lock
+	@$(PIP) install -r envs/requirements-test.lock
+	@touch $@
+
+clean:
+	rm -rf results .snakemake
+	git checkout -- results/README.md

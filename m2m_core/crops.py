@@ -1,0 +1,261 @@
+"""Where crops and tiles lie: lattices by arithmetic, checked against every field; no list of crops anywhere.
+
+A lattice is told by a field's shape, the crop's size and the step between crops, so the index holds one row for each
+sample and for each different shape. Crops are chosen by sample: those of one sample cannot fall into two folds.
+"""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .data.catalogue import Catalogue, Sample
+from .errors import ConfigError, DataError
+from .files import write_whole
+from .models import Geometry, geometry_of
+
+__all__ = ["Crops", "Tile", "index", "stitch", "tiles", "write_index"]
+
+Edges = int | Sequence[int]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of a whole that is predicted at once.
+
+    start, shape: where it lies [voxels]
+    keep: the slices of the tile, and `put`: the slices of the whole, that it fills; no two tiles fill one voxel
+    """
+
+    start: tuple[int, ...]
+    shape: tuple[int, ...]
+    keep: tuple[slice, ...]
+    put: tuple[slice, ...]
+
+
+class Crops(Sequence):
+    """All crops of some samples: `crops[i]` is (sample id, start [voxels]), found by arithmetic.
+
+    size, step: edges of a crop and distances between crops, one an axis [voxels]
+    halo: voxels to read beyond the crop on both sides, one an axis
+    whole: whether every crop is a whole sample
+    padding: what the model must be built with to take these crops
+    """
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self.arrays = dict(arrays)
+        self.size, self.step, self.halo = (_integers(arrays[key]) for key in ("size", "step", "halo"))
+        self.whole, self.padding = bool(arrays["whole"]), str(arrays["padding"])
+        self.ids, self.lattice = arrays["ids"], arrays["lattice"]
+        self.counts, self.limits = arrays["counts"], arrays["limits"]
+        self.ends = np.cumsum(self.counts.prod(axis=1)[self.lattice])
+
+    @classmethod
+    def read(cls, path: str | Path, catalogue: Iterable[Sample] | None = None) -> "Crops":
+        """The index at `path`; raises DataError if it is damaged, or was made of another catalogue."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                crops = cls({key: arrays[key] for key in arrays.files})
+        except Exception as error:
+            reason = " ".join(str(error).split())[:80]
+            raise DataError(f"{path}: not an index of crops ({reason}); delete it") from error
+        if catalogue is not None and str(crops.arrays["digest"]) != _digest(_facts(catalogue)):
+            raise DataError(f"{path}: made for other samples or shapes than the catalogue's; delete it")
+        return crops
+
+    def among(self, ids: Iterable[str]) -> "Crops":
+        """The crops of these samples, in their order; raises DataError on a sample that the index does not have."""
+        rows = [self._row(id) for id in ids]
+        return Crops({**self.arrays, "ids": self.ids[rows], "lattice": self.lattice[rows]})
+
+    def of(self, id: str) -> np.ndarray:
+        """Starts of all crops of one sample, (crops, axes) [voxels]."""
+        lattice = self.lattice[self._row(id)]
+        return self._starts(lattice, np.arange(self.counts[lattice].prod()))
+
+    def __len__(self) -> int:
+        return int(self.ends[-1]) if len(self.ends) else 0
+
+    def __getitem__(self, number: int) -> tuple[str, tuple[int, ...]]:
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"crop {number} of {len(self)}")
+        number %= len(self)
+        row = int(np.searchsorted(self.ends, number, side="right"))
+        place = number - (int(self.ends[row - 1]) if row else 0)
+        return str(self.ids[row]), _integers(self._starts(self.lattice[row], np.array([place]))[0])
+
+    def _starts(self, lattice: int, places: np.ndarray) -> np.ndarray:
+        steps = np.stack(np.unravel_index(places, tuple(self.counts[lattice])), axis=-1)
+        return np.minimum(steps * np.array(self.step), self.limits[lattice])
+
+    def _row(self, id: str) -> int:
+        if id not in self._rows:
+            raise DataError(f"crops: sample {id!r} is not in the index; delete the index to make it anew")
+        return self._rows[id]
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {str(id): row for row, id in enumerate(self.ids)}
+
+
+def index(
+    catalogue: Iterable[Sample], size: Edges, step: Edges | None, geometry: Geometry, where: str = "crops"
+) -> dict[str, np.ndarray]:
+    """Lattices of crops over the inputs of a catalogue, as the arrays that `Crops` takes.
+
+    size, step: one number, or one an axis [voxels]; `step` is `size` if None
+    where: the key that the errors name
+    The crops cover each field: the last along an axis is moved back to fit. Only where the step divides a period and
+    crops overlap, the lattice goes once around. Raises ConfigError on what the model or a field cannot take, DataError
+    on samples that cannot share one lattice.
+    """
+    facts = _facts(catalogue)
+    if not facts:
+        raise DataError(f"{where}: the catalogue has no samples; expected at least one")
+    edges, steps = _admitted(size, step, len(facts[0][1]), geometry, where)
+    lattices = {(shape, periodic): name for name, shape, periodic in reversed(facts)}  # and the first sample of each
+    whole = all(shape == edges for shape, _ in lattices)
+    for (shape, periodic), name in lattices.items():
+        _check_field(f"sample {name!r}", shape, periodic, edges, geometry, whole, where)
+    numbers = {lattice: number for number, lattice in enumerate(lattices)}
+    limits, counts = zip(*(_lattice(*lattice, edges, steps) for lattice in lattices), strict=True)
+    return {
+        "ids": np.array([name for name, *_ in facts]),
+        "lattice": np.array([numbers[shape, periodic] for _, shape, periodic in facts], np.int32),
+        "shapes": np.array([shape for shape, _ in lattices], np.int64),
+        "limits": np.array(limits, np.int64),
+        "counts": np.array(counts, np.int64),
+        "size": np.array(edges, np.int64),
+        "step": np.array(steps, np.int64),
+        "halo": np.full(len(edges), geometry.margin(whole), np.int64),
+        "whole": np.array(whole),
+        "padding": np.array(geometry.runs_as(whole)),
+        "digest": np.array(_digest(facts)),
+    }
+
+
+def write_index(settings: Mapping[str, Any], catalogue: str | Path, output: str | Path) -> str:
+    """The crops stage: from the catalogue's file to the index; returns a line about it."""
+    geometry = geometry_of(settings["geometry"]["name"], settings["geometry"]["options"])
+    arrays = index(Catalogue.read(catalogue), settings["crops"]["size"], settings["crops"]["step"], geometry)
+    write_whole(output, lambda stream: np.savez_compressed(stream, **arrays))
+    crops = Crops(arrays)
+    size, halo = ("x".join(map(str, edges)) for edges in (crops.size, crops.halo))
+    return f"{len(crops)} crops of {size} with a halo of {halo}, in {len(crops.ids)} samples"
+
+
+def tiles(shape: Sequence[int], size: Edges, where: str = "inference.tile") -> list[Tile]:
+    """Tiles of edges `size` that fill a field of edges `shape`, each voxel once.
+
+    The last along an axis is moved back to fit, and keeps what the one before it left out. Raises ConfigError if a tile
+    does not fit.
+    """
+    edges = _per_axis(size, len(shape), where)
+    for edge, length in zip(edges, shape, strict=True):
+        if edge > length:
+            raise ConfigError(f"{where}: {edge}, but the field has {length} voxels along an axis; at most {length}")
+    axes = [list(_intervals(*pair)) for pair in zip(shape, edges, strict=True)]
+    return [_tile(intervals, edges) for intervals in itertools.product(*axes)]
+
+
+def stitch(whole: np.ndarray, tile: Tile, values: np.ndarray) -> None:
+    """Put the values of a tile, (C, *tile.shape), where they belong in (C, *shape)."""
+    whole[:, *tile.put] = values[:, *tile.keep]
+
+
+def _intervals(length: int, edge: int) -> Iterator[tuple[int, int]]:
+    """(start, first voxel to keep) of each tile along one axis."""
+    for first in range(0, length, edge):
+        yield min(first, length - edge), first
+
+
+def _tile(intervals: Sequence[tuple[int, int]], edges: tuple[int, ...]) -> Tile:
+    axes = list(zip(intervals, edges, strict=True))
+    keep = tuple(slice(first - start, edge) for (start, first), edge in axes)
+    put = tuple(slice(first, start + edge) for (start, first), edge in axes)
+    return Tile(tuple(start for start, _ in intervals), edges, keep, put)
+
+
+def _lattice(
+    shape: tuple[int, ...], periodic: bool, edges: tuple[int, ...], steps: tuple[int, ...]
+) -> tuple[list[int], list[int]]:
+    """The last start and the number of starts along each axis."""
+    limits, counts = [], []
+    for length, edge, step in zip(shape, edges, steps, strict=True):
+        around = periodic and edge < length and length % step == 0
+        limits.append(length - step if around else length - edge)
+        counts.append(1 - (-limits[-1] // step))
+    return limits, counts
+
+
+# ---- checks
+
+
+def _admitted(
+    size: Edges, step: Edges | None, dims: int, geometry: Geometry, where: str
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    edges = _per_axis(size, dims, f"{where}.size")
+    geometry.admit(edges, f"{where}.size")
+    steps = edges if step is None else _per_axis(step, dims, f"{where}.step")
+    for edge, distance in zip(edges, steps, strict=True):
+        if distance > edge:
+            raise ConfigError(f"{where}.step: {distance} leaves gaps between crops of {edge}; at most {edge}")
+    return edges, steps
+
+
+def _check_field(
+    who: str,
+    shape: tuple[int, ...],
+    periodic: bool,
+    edges: tuple[int, ...],
+    geometry: Geometry,
+    whole: bool,
+    where: str,
+) -> None:
+    if len(shape) != len(edges):
+        raise DataError(f"{where}: {who} has {len(shape)} axes, others have {len(edges)}; expected equally many")
+    if geometry.padding == "periodic" and not periodic:
+        raise DataError(f"model.padding: periodic, but {who} is not; expected valid or zero")
+    margin = geometry.margin(whole)
+    for edge, length in zip(edges, shape, strict=True):
+        nearest = _nearest(edge, length, margin if periodic else 0, geometry.factor)
+        if edge > length:
+            raise ConfigError(f"{where}.size: {edge}, but {who} has {length} voxels along an axis; {nearest}")
+        if periodic and edge < length < edge + 2 * margin:
+            read = f"{edge} with a halo of {margin} on both sides reads {edge + 2 * margin} voxels"
+            raise ConfigError(f"{where}.size: {read}, more than the period {length} of {who}; {nearest}")
+
+
+def _nearest(edge: int, length: int, margin: int, factor: int) -> str:
+    """The greatest admissible edges of a crop: with its halo inside the field, and the whole field."""
+    inside = min(length - 2 * margin, edge) // factor * factor
+    known = [f"at most {inside}" if inside > 0 else "", f"{length}, the whole" if length % factor == 0 else ""]
+    text = " or ".join(filter(None, known))
+    return f"expected {text}" if text else f"no multiple of {factor} fits"
+
+
+def _per_axis(edges: Edges, dims: int, where: str) -> tuple[int, ...]:
+    if isinstance(edges, int):
+        return (edges,) * dims
+    if len(edges) != dims:
+        raise ConfigError(f"{where}: {len(edges)} numbers for fields with {dims} axes; expected one, or one an axis")
+    return tuple(edges)
+
+
+def _integers(array: np.ndarray) -> tuple[int, ...]:
+    return tuple(map(int, array))
+
+
+def _facts(catalogue: Iterable[Sample]) -> list[tuple[str, tuple[int, ...], bool]]:
+    """What the index depends on: (id, edges of the input, whether it is periodic) of each sample."""
+    return [(sample.id, tuple(sample.shape("input")[1:]), bool(sample.periodic)) for sample in catalogue]
+
+
+def _digest(facts: Sequence[tuple[str, tuple[int, ...], bool]]) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

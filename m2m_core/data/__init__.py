@@ -1,0 +1,1 @@
+"""Shelf of everything that knows files of fields: readers, sources, catalogue, folds, fields, normalisation."""

@@ -1,0 +1,120 @@
+"""Random symmetries of the square and the cube, and random places of crops: fields transform as what they are.
+
+Nothing is remembered from one draw to the next, and nothing is guessed from the number of channels: the catalogue says
+which channels are scalars and which are the components of vectors.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import DataError
+
+__all__ = ["Symmetry", "draw", "identity"]
+
+Quantities = Sequence[tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """A reflection or rotation of the axes of a box, one of 2^d d! in d dimensions, and a shift of what is read.
+
+    Axis i of the result is axis `axes[i]` of the field, backwards where `signs[i]` is -1. Crops are read `shift` voxels
+    further, and cyclically among the `room` starts that there are along each axis.
+    """
+
+    axes: tuple[int, ...]
+    signs: tuple[int, ...]
+    shift: tuple[int, ...] = ()
+    room: tuple[int, ...] = ()
+
+    def moved(self, start: Sequence[int]) -> tuple[int, ...]:
+        """Where to read a crop [voxels] that begins at `start`."""
+        if not self.shift:
+            return tuple(start)
+        return tuple((a + b) % room for a, b, room in zip(start, self.shift, self.room, strict=True))
+
+    def apply(self, field: np.ndarray, quantities: Quantities) -> np.ndarray:
+        """The field (C, *space) as it looks after the symmetry, contiguous float32.
+
+        quantities: (quantity, channels) of its parts, in order; a vector's channels are its components along the axes,
+            one vector or several. A contiguous float32 field under the identity is returned itself, any other is
+            copied once. Raises DataError on vectors whose components do not match the axes.
+        """
+        order, signs = self._channels(quantities, len(field))
+        if self.axes == tuple(range(len(self.axes))) and -1 not in self.signs:
+            return np.ascontiguousarray(field, np.float32)
+        turned = field.transpose(0, *(1 + axis for axis in self.axes))
+        turned = turned[:, *(slice(None, None, sign) for sign in self.signs)]
+        out = np.empty(turned.shape, np.float32)
+        for channel, (source, sign) in enumerate(zip(order, signs, strict=True)):
+            (np.negative if sign < 0 else np.positive)(turned[source], out=out[channel], casting="same_kind")
+        return out
+
+    def inverse(self) -> "Symmetry":
+        """What undoes `apply`, to the last bit."""
+        axes = tuple(self.axes.index(axis) for axis in range(len(self.axes)))
+        return Symmetry(axes, tuple(self.signs[axis] for axis in axes))
+
+    def after(self, first: "Symmetry") -> "Symmetry":
+        """What `apply` of `first`, then of this one, amounts to."""
+        axes = tuple(first.axes[axis] for axis in self.axes)
+        return Symmetry(axes, tuple(sign * first.signs[axis] for axis, sign in zip(self.axes, self.signs, strict=True)))
+
+    def _channels(self, quantities: Quantities, channels: int) -> tuple[list[int], list[int]]:
+        """The channel that each channel of the result comes from, and its sign."""
+        dims, order, signs = len(self.axes), [], []
+        for quantity, count in quantities:
+            begin = len(order)
+            if quantity == "scalar":
+                order += range(begin, begin + count)
+                signs += [1] * count
+            elif quantity in ("vector", "displacement") and count % dims == 0:
+                order += [begin + vector + axis for vector in range(0, count, dims) for axis in self.axes]
+                signs += self.signs * (count // dims)
+            else:
+                wanted = f"a multiple of {dims} for a vector along {dims} axes"
+                raise DataError(f"augment: {quantity!r} with {count} channels; expected scalars, or {wanted}")
+        if len(order) != channels:
+            raise DataError(f"augment: {channels} channels, but quantities of {len(order)}; expected equally many")
+        return order, signs
+
+
+def identity(dims: int) -> Symmetry:
+    """The symmetry that changes nothing."""
+    return Symmetry(tuple(range(dims)), (1,) * dims)
+
+
+def draw(
+    rng: np.random.Generator,
+    kinds: Collection[str],
+    size: Sequence[int],
+    shape: Sequence[int],
+    periodic: bool,
+    cell: Sequence[float] | None = None,
+) -> Symmetry:
+    """A random symmetry for a crop, every admissible one equally likely.
+
+    kinds: "flip" reverses axes, "permute" exchanges axes, "shift" moves the crop by whole voxels: to anywhere in a
+        periodic box, and to where it stays inside another
+    size, shape: edges of the crop and of the field [voxels], one an axis
+    cell: edges of a voxel [Mpc/h], equal ones if None; only axes that agree in it and in size are exchanged
+    """
+    dims = len(size)
+    axes, signs, shift, room = np.arange(dims), np.ones(dims, int), (), ()
+    if "permute" in kinds:
+        for equal in _exchangeable(size, cell or (1.0,) * dims):
+            axes[equal] = rng.permutation(equal)
+    if "flip" in kinds:
+        signs = 1 - 2 * rng.integers(0, 2, dims)
+    if "shift" in kinds:
+        room = tuple(n if periodic else n - edge + 1 for n, edge in zip(shape, size, strict=True))
+        shift = tuple(rng.integers(0, room).tolist())
+    return Symmetry(tuple(axes.tolist()), tuple(signs.tolist()), shift, room)
+
+
+def _exchangeable(size: Sequence[int], cell: Sequence[float]) -> list[list[int]]:
+    """Axes by what they have in common; cells that differ by rounding are equal."""
+    kinds = [(edge, round(length / max(cell), 6)) for edge, length in zip(size, cell, strict=True)]
+    return [[axis for axis, other in enumerate(kinds) if other == kind] for kind in sorted(set(kinds))]

@@ -1,0 +1,272 @@
+"""The catalogue: which samples there are, in which files, of what content, and in which fold each is held out."""
+
+import contextlib
+import csv
+import gc
+import io
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from ..errors import DataError
+from ..files import write_text
+from .checks import check_samples, duplicates, refuse_nonfinite
+from .readers import headers, named, printable
+from .scan import Finding, scan
+
+__all__ = ["Catalogue", "Part", "Sample", "build", "natural"]
+
+COLUMNS = (
+    "id", "group", "fold", "field", "file", "dataset", "shape", "dtype", "size", "digest", "quantity", "nonfinite",
+    "box_size", "redshift", "omega_m", "periodic",
+)  # fmt: skip
+THREADS = min(4, os.cpu_count() or 1)
+WORTHWHILE = 2**18  # bytes a file, on average, from which threads hash faster than one
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One array on disk; the parts of a field are concatenated along the channels."""
+
+    file: str  # as given: absolute, or relative to the working directory
+    dataset: str  # path inside an HDF5 file, "" for .npy
+    shape: tuple[int, ...]  # (channels, *space)
+    dtype: str  # numpy dtype.str
+    size: int  # bytes of the whole file
+    digest: str  # sha256 of the whole file
+    quantity: str  # how the channels transform: "scalar", "vector" or "displacement" [Mpc/h]
+    nonfinite: int  # values that are not finite as float32
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One independent example: a realization, an event, a time step, an image."""
+
+    id: str
+    group: str  # samples of one group are never split between folds
+    fold: int  # where it is held out
+    fields: dict[str, tuple[Part, ...]]  # "input", "target", and the baselines by name
+    box_size: tuple[float, ...]  # [Mpc/h], one an axis
+    redshift: float
+    omega_m: float
+    periodic: bool
+
+    def shape(self, field: str) -> tuple[int, ...]:
+        """(channels, *space) of a field, channels summed over its parts."""
+        parts = self.parts(field)
+        return sum(part.shape[0] for part in parts), *parts[0].shape[1:]
+
+    def quantities(self, field: str) -> tuple[tuple[str, int], ...]:
+        """(quantity, channels) of each part of a field."""
+        return tuple((part.quantity, part.shape[0]) for part in self.parts(field))
+
+    def parts(self, field: str) -> tuple[Part, ...]:
+        """The arrays of a field; raises DataError when there is no such field."""
+        if field not in self.fields:
+            raise DataError(f"sample {self.id!r}: no field {field!r}; it has {', '.join(self.fields)}")
+        return self.fields[field]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All samples of a dataset, in natural order of their ids; `warnings` are what is odd but allowed."""
+
+    samples: tuple[Sample, ...]
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_places", {sample.id: n for n, sample in enumerate(self.samples)})
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self.samples)
+
+    def __getitem__(self, name: str) -> Sample:
+        if name not in self._places:
+            raise DataError(f"sample {name!r}: not in the catalogue of {len(self)} samples")
+        return self.samples[self._places[name]]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Catalogue) and self.samples == other.samples
+
+    __hash__ = None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the fields that every sample has."""
+        return tuple(self.samples[0].fields)
+
+    @property
+    def folds(self) -> int:
+        """How many folds there are."""
+        return 1 + max(sample.fold for sample in self.samples)
+
+    def training(self, fold: int) -> list[Sample]:
+        """The samples that train when `fold` is held out."""
+        return [sample for sample in self.samples if sample.fold != fold]
+
+    def held_out(self, fold: int) -> list[Sample]:
+        """The samples that judge `fold`."""
+        return [sample for sample in self.samples if sample.fold == fold]
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Catalogue":
+        """The catalogue in a CSV file; DataError names the file and the line where it is damaged."""
+        with named(path, "catalogue"):
+            text = Path(path).read_text(encoding="utf-8")
+        rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+        try:
+            if tuple(next(rows)) != COLUMNS or not text.endswith("\n"):
+                raise ValueError("another header, or cut short")
+            with _uncollected():
+                return cls(tuple(_samples(rows)))
+        except (ValueError, KeyError, StopIteration, csv.Error) as error:
+            line = max(rows.line_num, 1)
+            raise DataError(f"{printable(path)}: line {line}: damaged ({printable(str(error))}); delete it") from error
+
+    def write(self, path: str | Path) -> None:
+        """Publish the catalogue as CSV, one row a sample, field and part, every number exact."""
+        stream = io.StringIO(newline="")
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(row for sample in self.samples for row in _rows(sample))
+        write_text(path, stream.getvalue())
+
+
+def natural(name: str) -> tuple:
+    """Sort key: digits count as numbers, so that a-9 comes before a-10."""
+    tokens = re.findall(r"[0-9]+|[^0-9]+", name)
+    return *((0, int(token), "") if token.isdecimal() else (1, 0, token) for token in tokens), (-1, 0, name)
+
+
+# ---- building
+
+
+def build(samples: Iterable[Sample], folds: dict[str, int], on_nonfinite: str = "refuse", factor: int = 1) -> Catalogue:
+    """The catalogue of a source's candidates: every file is read once, hashed and searched for NaN and Inf.
+
+    `folds`: sample id -> fold. `on_nonfinite`: "refuse" or "mask" (they are counted and allowed). `factor`: how many
+    times finer the target is than the input. Raises DataError when files disagree with each other, when a value is
+    not finite, or when two folds hold the same content.
+    """
+    samples = sorted(samples, key=lambda sample: natural(sample.id))
+    check_samples(samples, factor)
+    findings = _scan_all(samples)
+    if on_nonfinite == "refuse":
+        refuse_nonfinite(findings)
+    samples = [_completed(sample, folds, findings) for sample in samples]
+    tails = [f"{printable(file)}: ends with {100 * f.zero_fraction:.0f} % zeros; was it written to its end?"
+             for (file, _), f in findings.items() if f.suspicious]  # fmt: skip
+    return Catalogue(tuple(samples), (*duplicates(samples), *tails))
+
+
+def _scan_all(samples: list[Sample]) -> dict[tuple[str, str], Finding]:
+    wanted: dict[str, dict[str, Part]] = {}
+    for part in (part for sample in samples for parts in sample.fields.values() for part in parts):
+        wanted.setdefault(part.file, {})[part.dataset] = part
+    size = sum(next(iter(parts.values())).size for parts in wanted.values())
+    threads = THREADS if size > WORTHWHILE * len(wanted) else 1
+    with ThreadPoolExecutor(threads) as pool:
+        found = (pool.map if threads > 1 else map)(_scan, wanted.items())
+        return {(file, dataset): finding for file, findings in found for dataset, finding in findings.items()}
+
+
+def _scan(item: tuple[str, dict[str, Part]]) -> tuple[str, dict[str, Finding]]:
+    file, parts = item
+    found = headers(file, list(parts))
+    for header, part in zip(found, parts.values(), strict=True):
+        if (header.shape, header.dtype, header.size) != (part.shape, part.dtype, part.size):
+            raise DataError(f"{printable(file)}: changed while the catalogue was made")
+    return file, dict(zip(parts, scan(file, list(parts), found), strict=True))
+
+
+def _completed(sample: Sample, folds: dict[str, int], findings: dict) -> Sample:
+    if sample.id not in folds:
+        raise DataError(f"sample {sample.id!r}: in no fold; expected a fold for every sample")
+
+    def complete(part: Part) -> Part:
+        finding = findings[part.file, part.dataset]
+        return replace(part, digest=finding.digest, nonfinite=finding.nonfinite)
+
+    done = {field: tuple(map(complete, parts)) for field, parts in sample.fields.items()}
+    return replace(sample, fold=folds[sample.id], fields=done)
+
+
+# ---- rows
+
+
+def _rows(sample: Sample) -> Iterator[tuple]:
+    left = sample.id, sample.group, sample.fold
+    box = " ".join(repr(float(length)) for length in sample.box_size)
+    right = box, repr(float(sample.redshift)), repr(float(sample.omega_m)), int(sample.periodic)
+    for field, parts in sample.fields.items():
+        for p in parts:
+            shape = "x".join(map(str, p.shape))
+            yield *left, field, p.file, p.dataset, shape, p.dtype, p.size, p.digest, p.quantity, p.nonfinite, *right
+
+
+def _samples(rows: Iterator[list[str]]) -> Iterator[Sample]:
+    """Rows of one id stand together and agree on everything that belongs to the sample."""
+    seen: set[str] = set()
+    head, parts, names = None, {}, None
+    for row in rows:
+        name, group, fold, field, file, dataset, shape, dtype, size, digest, quantity, nonfinite, *right = row
+        field, dtype, quantity = map(sys.intern, (field, dtype, quantity))
+        part = Part(file, dataset, _shape(shape), dtype, int(size), digest, quantity, int(nonfinite))
+        if head is not None and head[0] == name:
+            if head != (name, group, fold, *right):
+                raise ValueError(f"sample {name!r} contradicts itself")
+            parts[field] = (*parts[field], part) if field in parts else (part,)
+            continue
+        if head is not None:
+            names = _same_fields(names, parts, head[0])
+            yield _sample(head, parts)
+        if name in seen:
+            raise ValueError(f"sample {name!r} stands twice")
+        seen.add(name)
+        head, parts = (name, group, fold, *right), {field: (part,)}
+    if head is None:
+        raise ValueError("no samples")
+    _same_fields(names, parts, head[0])
+    yield _sample(head, parts)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """The cyclic collector would walk all samples again and again: it doubles the time of reading a hundred thousand."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _same_fields(names: list[str] | None, parts: dict, name: str) -> list[str]:
+    if names is not None and names != list(parts):
+        raise ValueError(f"sample {name!r} has other fields than those before")
+    return list(parts)
+
+
+def _sample(head: tuple[str, ...], parts: dict[str, tuple[Part, ...]]) -> Sample:
+    name, group, fold, box_size, redshift, omega_m, periodic = head
+    flag = {"0": False, "1": True}[periodic]
+    return Sample(name, group, int(fold), parts, _box(box_size), float(redshift), float(omega_m), flag)
+
+
+@lru_cache(maxsize=4096)
+def _shape(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split("x")))
+
+
+@lru_cache(maxsize=4096)
+def _box(text: str) -> tuple[float, ...]:
+    return tuple(map(float, text.split(" ")))

@@ -1,0 +1,135 @@
+"""Reader of HDF5 datasets: contiguous ones by memory map at their offset, chunked ones slice by slice through h5py."""
+
+import math
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ...errors import DataError
+from ...registry import register
+from . import Header, accept, file_size, named, printable
+from .npy import mapped
+
+__all__ = ["Chunked", "Hdf5"]
+
+LARGEST_CHUNK = 128 * 2**20  # bytes: one value costs the memory of its whole chunk
+LISTED = 20
+ATTRIBUTES = ("box_size", "redshift", "omega_m", "periodic")
+
+
+@register("reader", "hdf5")
+class Hdf5:
+    """Datasets of HDF5 files; nothing that lies outside the file itself is ever followed."""
+
+    suffixes = (".h5", ".hdf5", ".hdf")
+
+    @staticmethod
+    def headers(path: str, datasets: list[str]) -> list[Header]:
+        """Headers with the attributes box_size, redshift, omega_m, periodic of the file and quantity of the dataset."""
+        size = file_size(path)
+        with named(path, "HDF5 file"), h5py.File(path, "r") as file:
+            _complete(path, file)
+            common = {name: file.attrs[name] for name in ATTRIBUTES if name in file.attrs}
+            return [_header(path, file, name, size, common) for name in datasets]
+
+    @staticmethod
+    def open(path: str, dataset: str = "") -> Any:
+        """The array (channels, *space), mapped where it stands in one piece."""
+        header = Hdf5.headers(path, [dataset])[0]
+        return Chunked(path, dataset) if header.offset is None else mapped(path, header)
+
+
+class Chunked:
+    """A chunked dataset, (channels, *space): a slice reads and checks only the chunks that it touches."""
+
+    def __init__(self, path: str, dataset: str) -> None:
+        self.path = path
+        with named(path, "HDF5 file"):
+            self.file = h5py.File(path, "r")
+            self.values = self.file[dataset]
+        self.shape, self.dtype = self.values.shape, self.values.dtype
+        self.chunks = self.values.chunks or self.shape
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        with named(self.path, "HDF5 dataset"):
+            return self.values[key]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __del__(self) -> None:
+        if getattr(self, "file", None):
+            self.file.close()
+
+
+def _header(path: str, file: h5py.File, name: str, size: int, common: dict) -> Header:
+    values = _dataset(path, file, name)
+    _complete(path, values)
+    accept(path, values.shape, values.dtype)
+    attributes = common | ({"quantity": values.attrs["quantity"]} if "quantity" in values.attrs else {})
+    offset = _offset(path, values, size) if file.userblock_size == 0 else None
+    return Header(tuple(map(int, values.shape)), values.dtype.str, offset, size, "C", attributes)
+
+
+def _dataset(path: str, file: h5py.File, name: str) -> h5py.Dataset:
+    """Walk to the dataset link by link, so that no link out of the file is ever opened."""
+    found: Any = file
+    for step in filter(None, name.split("/")):
+        link = found.get(step, getlink=True) if isinstance(found, h5py.Group) else None
+        if link is None:
+            raise DataError(f"{printable(path)}: no dataset {name!r}; it holds {_listing(file)}")
+        if not isinstance(link, h5py.HardLink):
+            raise DataError(f"{printable(path)}: {name!r} is an external or soft link; expected the dataset itself")
+        found = found[step]
+    if not isinstance(found, h5py.Dataset):
+        raise DataError(f"{printable(path)}: {name!r} is a group, not a dataset; it holds {_listing(file)}")
+    if found.external or found.is_virtual:
+        raise DataError(f"{printable(path)}: {name!r} keeps its values in other files (external or virtual): refused")
+    return found
+
+
+def _listing(file: h5py.File) -> str:
+    names: list[str] = []
+
+    def visit(name: str, item: Any) -> bool | None:
+        if isinstance(item, h5py.Dataset):
+            names.append(name)
+        return True if len(names) >= LISTED else None
+
+    file.visititems(visit)
+    return ", ".join(map(repr, names)) or "no datasets"
+
+
+def _offset(path: str, values: h5py.Dataset, size: int) -> int | None:
+    """Where the values stand in one piece, or None; a dataset that was not written to its end is refused."""
+    if values.chunks is not None:
+        return _check_chunks(path, values)
+    if values.id.get_create_plist().get_layout() == h5py.h5d.COMPACT:
+        return None
+    offset = values.id.get_offset()
+    if offset is None:
+        raise DataError(f"{printable(path)}: {values.name!r} was never written (no storage in the file)")
+    end = offset + values.nbytes
+    if end > size or values.id.get_storage_size() < values.nbytes:
+        raise DataError(f"{printable(path)}: {values.name!r} is cut short: {size} bytes found, {end} expected")
+    return offset
+
+
+def _check_chunks(path: str, values: h5py.Dataset) -> None:
+    where = f"{printable(path)}: {values.name!r}"
+    wanted = math.prod(-(-n // c) for n, c in zip(values.shape, values.chunks, strict=True))
+    written = values.id.get_num_chunks()
+    if written < wanted:
+        raise DataError(f"{where} is partially written: {written} of {wanted} chunks")
+    if (chunk := math.prod(values.chunks) * values.dtype.itemsize) > LARGEST_CHUNK:
+        raise DataError(f"{where} has chunks of {chunk} bytes; expected at most {LARGEST_CHUNK}: rewrite it")
+    filters = values.id.get_create_plist()
+    for number in (filters.get_filter(i)[0] for i in range(filters.get_nfilters())):
+        if not h5py.h5z.filter_avail(number):
+            raise DataError(f"{where} is packed by filter {number}, which is not installed")
+
+
+def _complete(path: str, item: h5py.Group | h5py.Dataset) -> None:
+    if "complete" in item.attrs and not np.array_equal(item.attrs["complete"], 1):
+        raise DataError(f"{printable(path)}: partially written: its attribute 'complete' is not 1")

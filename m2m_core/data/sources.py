@@ -1,0 +1,279 @@
+"""Data that exist already: which files make which sample, found from names and headers without reading any values."""
+
+import math
+import os
+import re
+import time
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from ..errors import ConfigError, DataError
+from ..options import Number, Positive
+from ..registry import register
+from .catalogue import Part, Sample, natural
+from .patterns import Match, expand, files
+from .readers import Header, headers, printable
+
+__all__ = ["hdf5", "inventory", "npy"]
+
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+QUANTITIES = ("scalar", "vector", "displacement")
+DAY = 86400
+SHOWN = 5
+Fields = dict[str, dict[str, dict[str, Match]]]  # field -> part -> id -> file
+
+
+@register("source", "npy")
+def npy(
+    *,
+    input: list[str] | str | dict[str, list[str] | str],
+    target: list[str] | str | dict[str, list[str] | str],
+    baselines: dict[str, list[str] | str] = {},  # noqa: B006
+    quantities: dict[str, Literal["scalar", "vector", "displacement"]] = {},  # noqa: B006
+    box_size: Positive | list[Positive] | None = None,
+    redshift: Number = 0.0,
+    omega_m: Positive = 0.3175,
+    periodic: bool = True,
+) -> list[Sample]:
+    """Files of one NumPy array each, (channels, *space).
+
+    Options:
+        input: file patterns, or name -> patterns of parts to join; wildcards or {id} name the sample, {group} its group
+        target: the same for the target field
+        baselines: name -> patterns of fields that the prediction is compared with
+        quantities: field or part -> how its channels transform; scalar if not given
+        box_size: side of the box, or one length an axis [Mpc/h]; one per grid cell if not given
+        redshift: of all samples
+        omega_m: matter density today in units of the critical one
+        periodic: whether the box is continued by its images
+    """
+    found = _found(input, target, baselines)
+    choose = _quantities(found, quantities)
+    given = {"box_size": box_size, "redshift": redshift, "omega_m": omega_m, "periodic": periodic}
+    return _samples(found, dict.fromkeys(found, ""), choose, given)
+
+
+@register("source", "hdf5")
+def hdf5(
+    *,
+    input: list[str] | str | dict[str, list[str] | str],
+    target: list[str] | str | dict[str, list[str] | str],
+    baselines: dict[str, list[str] | str] = {},  # noqa: B006
+    datasets: dict[str, str] = {},  # noqa: B006
+    quantities: dict[str, Literal["scalar", "vector", "displacement"]] = {},  # noqa: B006
+    box_size: Positive | list[Positive] | None = None,
+    redshift: Number | None = None,
+    omega_m: Positive | None = None,
+    periodic: bool | None = None,
+) -> list[Sample]:
+    """Datasets (channels, *space) in HDF5 files, which may hold several fields each and describe themselves.
+
+    Options:
+        input: file patterns, or name -> patterns of parts to join; wildcards or {id} name the sample, {group} its group
+        target: the same for the target field
+        baselines: name -> patterns of fields that the prediction is compared with
+        datasets: field or part -> path of the dataset inside its file; its own name if not given
+        quantities: field or part -> how its channels transform; the dataset's attribute, or scalar, if not given
+        box_size: side of the box, or one length an axis [Mpc/h]; the file's attribute if not given
+        redshift: of all samples; the file's attribute, or 0, if not given
+        omega_m: matter density today in units of the critical one; the file's attribute if not given
+        periodic: whether the box is continued by its images; the file's attribute, or true, if not given
+    """
+    found = _found(input, target, baselines)
+    _known("datasets", datasets, found)
+    choose = _quantities(found, quantities)
+    given = {"box_size": box_size, "redshift": redshift, "omega_m": omega_m, "periodic": periodic}
+    return _samples(found, {field: datasets.get(field, field) for field in found}, choose, given, datasets)
+
+
+def inventory(source: Mapping[str, Any]) -> list[tuple[str, int, int]]:
+    """(path, size, time of change in ns) of every file that a source section names, sorted; [] for simulations.
+
+    Raises DataError for a file that is more than a day in the future: Snakemake would delete what is made from it.
+    """
+    given = [source.get("input", []), source.get("target", []), *dict(source.get("baselines") or {}).values()]
+    patterns = {pattern for field in given for patterns in _parts(field).values() for pattern in patterns}
+    limit = time.time_ns() + DAY * 10**9
+    return [_dated(file, limit) for file in sorted({file for pattern in patterns for file in files(pattern)})]
+
+
+def _dated(file: str, limit: int) -> tuple[str, int, int]:
+    try:
+        status = os.stat(file)
+    except OSError as error:
+        raise DataError(f"{printable(file)}: {error.strerror.lower()}") from None
+    if status.st_mtime_ns > limit:
+        days = (status.st_mtime_ns - limit) / (DAY * 10**9) + 1
+        raise DataError(f"{printable(file)}: its time of change is {days:.0f} days ahead: check the clock, or touch it")
+    return file, status.st_size, status.st_mtime_ns
+
+
+# ---- pairing files by id
+
+
+def _found(input: Any, target: Any, baselines: Mapping[str, Any]) -> Fields:
+    if taken := {"input", "target"} & baselines.keys():
+        raise ConfigError(f"baselines: {taken.pop()!r} is the name of another field")
+    given = {"input": input, "target": target, **baselines}
+    cache: dict[tuple[str, ...], dict[str, Match]] = {}
+    found: Fields = {}
+    for field, patterns in given.items():
+        for part, texts in _parts(patterns).items():
+            key = tuple(texts)
+            cache[key] = cache.get(key) or _by_id(part or field, key)
+            found.setdefault(field, {})[part] = cache[key]
+    if missing := [field for field in given if field not in found]:
+        raise ConfigError(f"{missing[0]}: no patterns; expected at least one")
+    _check_pairs(found)
+    return found
+
+
+def _parts(given: Any) -> dict[str, list[str]]:
+    parts = given if isinstance(given, Mapping) else {"": given} if given else {}
+    return {part: [texts] if isinstance(texts, str) else list(texts) for part, texts in parts.items()}
+
+
+def _by_id(what: str, patterns: Iterable[str]) -> dict[str, Match]:
+    seen: dict[str, Match] = {}
+    for match in dict.fromkeys(match for pattern in patterns for match in expand(pattern)):
+        other = seen.setdefault(unicodedata.normalize("NFC", match.id).casefold(), match)
+        if other is not match:
+            both = f"{printable(other.file)} and {printable(match.file)}"
+            if other.file == match.file:
+                raise DataError(f"{printable(match.file)}: two patterns of {what} match it")
+            raise DataError(f"sample id {match.id!r} appears twice in {what}: {both}; expected one file a sample")
+    for match in seen.values():
+        if not ID.fullmatch(match.id):
+            raise DataError(f"{printable(match.file)}: sample id {match.id!r}; expected {ID.pattern}")
+        if not match.file.isprintable():
+            raise DataError(f"{printable(match.file)}: expected a path of printable characters")
+    return {match.id: match for match in seen.values()}
+
+
+def _check_pairs(found: Fields) -> None:
+    columns = {_label(field, part): ids for field, parts in found.items() for part, ids in parts.items()}
+    everyone = set().union(*columns.values())
+    lacks = []
+    for label, ids in columns.items():
+        if missing := sorted(everyone - ids.keys(), key=natural):
+            more = f", ... ({len(missing)} in all)" if len(missing) > SHOWN else ""
+            lacks.append(f"{label} lacks {', '.join(missing[:SHOWN])}{more}")
+    if lacks:
+        raise DataError(f"unpaired files: {'; '.join(lacks)}; expected every sample in every field")
+
+
+def _label(field: str, part: str) -> str:
+    return f"{field}.{part}" if part else field
+
+
+def _known(option: str, given: Mapping[str, Any], found: Fields) -> None:
+    names = {*found, *(part for parts in found.values() for part in parts if part)}
+    for name in given:
+        if name not in names:
+            raise ConfigError(f"{option}.{name}: no such field or part; known: {', '.join(sorted(names))}")
+
+
+def _quantities(found: Fields, given: Mapping[str, str]) -> dict[tuple[str, str], str | None]:
+    _known("quantities", given, found)
+    return {(f, part): given.get(part, given.get(f)) for f, parts in found.items() for part in parts}
+
+
+# ---- samples from headers
+
+
+def _samples(
+    found: Fields,
+    datasets: Mapping[str, str],
+    quantities: Mapping[tuple[str, str], str | None],
+    given: Mapping[str, Any],
+    named_parts: Mapping[str, str] | None = None,
+) -> list[Sample]:
+    """One candidate a sample, its digests and fold still unknown."""
+    inside = {}
+    for field, parts in found.items():
+        for part in parts:
+            name = datasets[field]
+            if named_parts is not None and part:
+                name = named_parts.get(part, named_parts.get(field, part))
+            inside[field, part] = name
+    ids = sorted(next(iter(found["input"].values())), key=natural)
+    return [_sample(name, found, inside, quantities, given) for name in ids]
+
+
+def _sample(name: str, found: Fields, inside: Mapping, quantities: Mapping, given: Mapping[str, Any]) -> Sample:
+    places = {(f, part): ids[name] for f, parts in found.items() for part, ids in parts.items()}
+    read = _headers({(match.file, inside[key]) for key, match in places.items()})
+    fields: dict[str, tuple[Part, ...]] = {}
+    for (field, part), match in places.items():
+        header = read[match.file, inside[field, part]]
+        quantity = quantities[field, part] or _quantity(match.file, header)
+        array = Part(match.file, inside[field, part], header.shape, header.dtype, header.size, "", quantity, 0)
+        fields[field] = (*fields.get(field, ()), array)
+    space = fields["target"][0].shape[1:]
+    return Sample(name, _group(name, places.values()), -1, fields, *_physics(read, given, space))
+
+
+def _headers(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Header]:
+    files: dict[str, list[str]] = {}
+    for file, dataset in sorted(wanted):
+        files.setdefault(file, []).append(dataset)
+    return {
+        (file, name): header
+        for file, names in files.items()
+        for name, header in zip(names, headers(file, names), strict=True)
+    }
+
+
+def _quantity(file: str, header: Header) -> str:
+    value = header.attributes.get("quantity", "scalar")
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    if text not in QUANTITIES:
+        raise DataError(f"{printable(file)}: quantity {text[:40]!r}; expected one of {', '.join(QUANTITIES)}")
+    return text
+
+
+def _group(name: str, matches: Iterable[Match]) -> str:
+    groups = {match.group: match for match in matches if match.group}
+    if len(groups) > 1:
+        files = " and ".join(printable(match.file) for match in list(groups.values())[:2])
+        raise DataError(f"sample {name!r}: in two groups: {files}")
+    return next(iter(groups), name)
+
+
+def _physics(read: Mapping[tuple[str, str], Header], given: Mapping[str, Any], space: tuple[int, ...]) -> tuple:
+    """(box_size, redshift, omega_m, periodic): as given, else as the files say, else the default."""
+    default = {"box_size": tuple(map(float, space)), "redshift": 0.0, "omega_m": 0.3175, "periodic": True}
+    values = {}
+    for word in default:
+        values[word] = given[word] if given[word] is not None else _stored(word, read)
+        if values[word] is None:
+            values[word] = default[word]
+    box = np.atleast_1d(values["box_size"]).astype(float)
+    box = np.repeat(box, len(space)) if len(box) == 1 else box
+    return tuple(box.tolist()), float(values["redshift"]), float(values["omega_m"]), bool(values["periodic"])
+
+
+def _stored(word: str, read: Mapping[tuple[str, str], Header]) -> Any:
+    found, first = None, ""
+    for (file, _), header in read.items():
+        if word not in header.attributes:
+            continue
+        value = _attribute(file, word, header.attributes[word])
+        if found is not None and value != found:
+            raise DataError(f"{printable(file)}: {word} {value}; {printable(first)} of the same sample has {found}")
+        found, first = value, file
+    return found
+
+
+def _attribute(file: str, word: str, value: Any) -> Any:
+    try:
+        numbers = np.atleast_1d(np.asarray(value)).astype(float).ravel().tolist()
+    except (TypeError, ValueError):
+        numbers = []
+    good = all(map(math.isfinite, numbers)) and (word not in ("box_size", "omega_m") or all(n > 0 for n in numbers))
+    if not numbers or not good or (len(numbers) > 1 and word != "box_size"):
+        raise DataError(f"{printable(file)}: attribute {word} is {str(value)[:40]!r}; expected a number in range")
+    return numbers if word == "box_size" else numbers[0]

@@ -1,0 +1,39 @@
+"""Errors that a user can act on: one line (where: what; expected) and one exit code each."""
+
+__all__ = ["ConfigError", "DataError", "Diverged", "M2MError", "RunError", "Stopped"]
+
+
+class M2MError(Exception):
+    """Base of all errors that end with one line and no traceback on the console."""
+
+    exit_code = 1
+
+
+class ConfigError(M2MError):
+    """The configuration asks for something that does not exist or cannot be."""
+
+    exit_code = 2
+
+
+class DataError(M2MError):
+    """A file is missing, damaged, or not what the rest of the dataset is."""
+
+    exit_code = 3
+
+
+class RunError(M2MError):
+    """The state of a run, a disk or a device does not allow going on."""
+
+    exit_code = 4
+
+
+class Diverged(M2MError):
+    """A loss or a gradient is no longer finite; the last good checkpoint is kept."""
+
+    exit_code = 5
+
+
+class Stopped(M2MError):
+    """The scheduler asked us to stop. Everything is saved; running again continues."""
+
+    exit_code = 143

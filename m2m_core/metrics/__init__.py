@@ -1,0 +1,62 @@
+"""What a prediction is judged by: one metric a file, each a function of a Comparison, named in the config."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+from .. import registry
+from ..errors import DataError
+from .comparison import Comparison
+
+__all__ = ["Comparison", "compare", "refuse_nonfinite"]
+
+NAMES = {"scalar": "field"}  # of a part in the table, where it is not its quantity
+
+
+def compare(
+    prediction: np.ndarray,
+    truth: np.ndarray,
+    box_size: tuple[float, ...],
+    periodic: bool,
+    quantities: Iterable[tuple[str, int]],
+    metrics: Mapping[str, Mapping],
+) -> list[tuple[str, str, float | None, float]]:
+    """(field, metric, x, value) of every metric (name -> options) on every part of `prediction` (C, *space).
+
+    `quantities` are the (quantity, channels) of the parts in turn. A scalar part is called "field", others by their
+    quantity, a second one of a name "field_2". In periodic boxes a displacement is judged once more as the "density"
+    to which it moves a lattice of particles. A metric skips what is undefined.
+    Raises DataError when shapes differ, a value is not finite, or a metric gives one that is not.
+    """
+    rows = []
+    for comparison in _parts(prediction, truth, tuple(box_size), periodic, list(quantities)):
+        for name, options in metrics.items():
+            for metric, x, value in registry.load("metric", name)(comparison, **options):
+                x, value = None if x is None else float(x), float(value)
+                refuse_nonfinite(f"metric {name} of {comparison.field}: {metric}", x, value)
+                rows.append((comparison.field, metric, x, value))
+    return rows
+
+
+def _parts(
+    prediction: np.ndarray, truth: np.ndarray, box_size: tuple[float, ...], periodic: bool, quantities: list
+) -> Iterator[Comparison]:
+    if not len(prediction) == len(truth) == sum(channels for _, channels in quantities):
+        raise DataError(f"prediction of {len(prediction)} channels, truth of {len(truth)}; expected {quantities}")
+    seen, start = Counter(), 0
+    for quantity, channels in quantities:
+        part, start = slice(start, start + channels), start + channels
+        pair = prediction[part], truth[part]
+        seen[quantity] += 1
+        suffix = f"_{seen[quantity]}" if seen[quantity] > 1 else ""
+        yield Comparison(*pair, box_size, NAMES.get(quantity, quantity) + suffix, periodic)
+        if quantity == "displacement" and periodic:
+            yield Comparison.of_displacement(*pair, box_size, "density" + suffix)
+
+
+def refuse_nonfinite(where: str, x: float | None, value: float) -> None:
+    """Raise DataError unless both numbers are finite."""
+    if not math.isfinite(value) or not (x is None or math.isfinite(x)):
+        raise DataError(f"{where}: value {value} at x = {x}; expected finite numbers")

@@ -1,0 +1,30 @@
+"""A figure by name -> an SVG file whose bytes depend on nothing but the results."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from .. import registry
+from ..files import write_whole
+from . import style
+from .results import ExperimentResults
+
+__all__ = ["draw", "figure"]
+
+
+def figure(name: str, results: ExperimentResults, options: Mapping[str, Any] | None = None) -> Figure:
+    """The figure registered as `name`, in the style of the report; raises ConfigError for an unknown name or option."""
+    checked = registry.check("figure", name, options or {})
+    with style.applied():
+        return registry.load("figure", name)(results, **checked)
+
+
+def draw(name: str, results: ExperimentResults, path: str | Path, options: Mapping[str, Any] | None = None) -> None:
+    """Write the figure registered as `name` as SVG, whole or not at all. Text is outlines: it needs no font."""
+    checked = registry.check("figure", name, options or {})
+    with style.applied():
+        drawn = registry.load("figure", name)(results, **checked)
+        metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        write_whole(path, lambda stream: drawn.savefig(stream, format="svg", metadata=metadata))

@@ -1,0 +1,54 @@
+"""The cross-correlation: are the structures in the right place at every scale?"""
+
+from dataclasses import replace
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ...registry import register
+from .. import style
+from ..results import Curve, ExperimentResults
+
+__all__ = ["correlation"]
+
+SMALLEST = 1e-9  # of 1 - r^2: below is rounding
+
+
+@register("figure", "correlation")
+def correlation(results: ExperimentResults) -> Figure:
+    """Cross-correlation r(k) with the truth, and the fraction 1 − r² of the variance that no linear filter recovers."""
+    fields = style.measured(results, "cross_correlation")
+    if not fields:
+        return style.blank("No cross-correlation was measured.")
+    figure, axes = style.canvas(len(fields), [2.2, 2.2])
+    for column, field in enumerate(fields):
+        _correlation(axes[0, column], results, field)
+        _stochasticity(axes[1, column], results, field)
+    style.legend(figure, axes.flat)
+    return figure
+
+
+def _correlation(axes: Axes, results: ExperimentResults, field: str) -> None:
+    axes.axhline(1, color=style.COLORS["truth"], lw=0.8)
+    for source in results.sources:
+        style.draw_curve(axes, results.curve(field, "cross_correlation", source), source, results)
+    style.title(axes, results, field)
+    style.wavenumbers(axes, results)
+    style.focus(axes, low=-1.0, high=1.02)
+    axes.set_xlabel("")
+    axes.set_ylabel(r"$r(k)$")
+
+
+def _stochasticity(axes: Axes, results: ExperimentResults, field: str) -> None:
+    axes.set_yscale("log")
+    for source in results.sources:
+        style.draw_curve(axes, _lost(results, field, source), source, results)
+    style.wavenumbers(axes, results)
+    axes.set_ylabel(r"$1 - r^2(k)$")
+
+
+def _lost(results: ExperimentResults, field: str, source: str) -> Curve | None:
+    rows = results.rows(field, "cross_correlation", source)
+    curve = results.joined(rows.assign(value=1 - rows["value"] ** 2))
+    return curve and replace(curve, mean=np.maximum(curve.mean, SMALLEST))

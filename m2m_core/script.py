@@ -1,0 +1,85 @@
+"""The only bridge between a Snakemake script and the library: logs, one line for an error, plugins, exit codes."""
+
+import contextlib
+import json
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from . import registry
+from .errors import M2MError
+
+__all__ = ["ERRORS", "Job", "last_error", "rule"]
+
+ERRORS = "logs/errors.jsonl"  # below the results folder: errors of the run in progress
+
+
+class Job:
+    """What a script needs of its rule: `input`, `output`, `settings` (the params), and a console to report to."""
+
+    def __init__(self, snakemake: Any, console: IO[str]) -> None:
+        self.input, self.output, self.params = snakemake.input, snakemake.output, snakemake.params
+        self.threads, self.wildcards, self.console = snakemake.threads, snakemake.wildcards, console
+        self.settings = dict(snakemake.params.settings)
+        self.fold = int(getattr(snakemake.wildcards, "fold", -1))
+        self.name = " ".join([snakemake.rule, *(str(value) for value in snakemake.wildcards)])
+        self.result = ""  # what the console says at the end
+
+    def say(self, text: str) -> None:
+        """One line to the person who watches, and to the log."""
+        print(f"{self.name}: {text}", file=self.console, flush=True)
+        print(text, flush=True)
+
+    def warn(self, warnings: Iterable[str]) -> None:
+        """Say what is odd but allowed."""
+        for warning in warnings:
+            self.say(f"warning: {_printable(warning)}")
+
+
+@contextlib.contextmanager
+def rule(snakemake: Any) -> Iterator[Job]:
+    """Run the body of a rule: output goes to the rule's log, a known error to one line and its exit code."""
+    console = sys.stderr
+    job = Job(snakemake, console)
+    registry.use_plugins(snakemake.params.get("plugins", []))
+    Path(snakemake.log[0]).parent.mkdir(parents=True, exist_ok=True)
+    with open(snakemake.log[0], "a", buffering=1) as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        begin = time.monotonic()
+        try:
+            yield job
+        except M2MError as error:
+            traceback.print_exc()
+            _fail(job, snakemake.params.errors, str(error), error.exit_code)
+        except Exception as error:
+            traceback.print_exc()
+            text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}; the traceback is in {snakemake.log[0]}"
+            _fail(job, snakemake.params.errors, text, 1)
+        job.say(f"{job.result or 'done'} ({time.monotonic() - begin:.1f} s)")
+
+
+def _fail(job: Job, path: str, text: str, code: int) -> None:
+    line = f"{job.name}: error: {_printable(text)}"
+    print(line, file=job.console, flush=True)
+    print(line, flush=True)
+    with contextlib.suppress(OSError):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a") as stream:
+            stream.write(json.dumps({"line": line, "code": code}) + "\n")
+    sys.exit(code)
+
+
+def last_error(path: str | Path) -> tuple[list[str], int]:
+    """The error lines of the run and the exit code of the first, (no lines, 1) when no job left one."""
+    with contextlib.suppress(OSError):
+        records = [json.loads(line) for line in Path(path).read_text().splitlines()]
+        if records:
+            return [record["line"] for record in records], records[0]["code"]
+    return [], 1
+
+
+def _printable(text: str) -> str:
+    """One line without control characters, so that a name cannot drive the terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

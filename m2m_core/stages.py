@@ -1,0 +1,181 @@
+"""Which keys of the config and which code each stage uses: what a rule's `params` hold, and so what makes it stale.
+
+Everything is a plain dict of JSON types, computed from names alone, never from files that a stage makes.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from . import registry
+from .config import Config, Dataset, Experiment
+from .errors import ConfigError
+from .provenance import code_of, fingerprint
+from .registry import Entry, find
+
+__all__ = ["RUNNING", "Stages", "is_simulated"]
+
+NEEDS = {"power": "power_spectrum", "transfer": "power_spectrum", "correlation": "cross_correlation", "one_point": "one_point"}
+RUNNING = ("workers", "save_steps", "save_minutes", "threads")  # may change without changing the result
+BEFORE = {  # the stages of an experiment and those whose results each depends on
+    "statistics": (),
+    "crops": (),
+    "training": ("statistics", "crops"),
+    "inference": ("statistics", "crops", "training"),
+    "evaluation": ("statistics", "crops", "training", "inference"),
+}
+
+
+def is_simulated(dataset: Dataset) -> bool:
+    """Whether the samples are made here rather than found."""
+    return dataset.source["kind"] in registry.entries("simulation")
+
+
+class Stages:
+    """The settings of every stage of a config; results are cached, because a DAG asks thousands of times."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        for name in ("simulation", "catalogue", "moments", "statistics", "crops", "training", "inference", "evaluation"):
+            setattr(self, name, cache(getattr(self, name)))
+        self._chain = cache(self._chain)  # type: ignore[method-assign]
+        self._owners: dict[tuple[str, str], str] = {}  # (stage, what decides its result) -> experiment
+        for stage in BEFORE:
+            for experiment in config.experiments:
+                self._owners.setdefault((stage, self._chain(experiment, stage)), experiment)
+
+    # ---- of a dataset
+
+    def simulation(self, dataset: str) -> dict[str, Any]:
+        """One simulated sample; how many there are does not matter to it."""
+        source = {k: v for k, v in self.config.datasets[dataset].source.items() if k != "samples"}
+        return self._with_code({"source": source}, "m2m_core.simulations", find("simulation", source["kind"]))
+
+    def catalogue(self, dataset: str) -> dict[str, Any]:
+        """The table of samples and their folds."""
+        keys = self.config.datasets[dataset].model_dump()
+        keys["folds"].pop("run")
+        kind = "simulation" if is_simulated(self.config.datasets[dataset]) else "source"
+        reads = [find("reader", name) for name in registry.entries("reader")]
+        code = [*reads, "m2m_core.data.catalogue"] if kind == "simulation" else [*reads, find(kind, keys["source"]["kind"])]
+        return self._with_code(keys, "m2m_core.data.catalogue", *code)
+
+    def moments(self, dataset: str, transform: str) -> dict[str, Any]:
+        """One pass over all fields of a dataset under one transform."""
+        keys = {"transform": transform, "on_nonfinite": self.config.datasets[dataset].on_nonfinite}
+        return self._with_code(keys, "m2m_core.statistics", find("transform", transform))
+
+    # ---- of an experiment
+
+    def transforms(self, experiment: str) -> list[str]:
+        """The transforms whose moments an experiment needs."""
+        normalize = self.config.experiments[experiment].normalize
+        return sorted({normalize.input.transform, normalize.target.transform})
+
+    def statistics(self, experiment: str) -> dict[str, Any]:
+        """Moments pooled over the training samples of a fold."""
+        keys = {"normalize": self._of(experiment).model_dump()["normalize"]}
+        return self._with_code(keys, "m2m_core.statistics")
+
+    def crops(self, experiment: str) -> dict[str, Any]:
+        """The lattice of crops; of the model only its geometry matters."""
+        model = dict(self._of(experiment).model)
+        entry = find("geometry", model["name"], f"experiments.{experiment}.model (register a geometry for it)")
+        name = model.pop("name")
+        keys = {"crops": self._of(experiment).crops.model_dump(), "geometry": {"name": name, "options": model}}
+        return self._with_code(keys, "m2m_core.crops", entry)
+
+    def training(self, experiment: str) -> dict[str, Any]:
+        """All that decides the weights."""
+        keys = self._of(experiment).model_dump()
+        for key in ("dataset", "evaluation", "inference"):
+            del keys[key]
+        for key in RUNNING:
+            del keys["training"][key]
+        return self._with_code(keys, "m2m_core.training.stage", *self._code(experiment))
+
+    def running(self, experiment: str) -> dict[str, Any]:
+        """How training is carried out and watched, without a say in its result."""
+        chosen = self._of(experiment)
+        watched = {"inference": chosen.inference.model_dump(), "evaluation": chosen.evaluation}
+        return {**watched, "training": {key: getattr(chosen.training, key) for key in RUNNING}}
+
+    def inference(self, experiment: str) -> dict[str, Any]:
+        """How held-out samples are predicted."""
+        keys = {"inference": self._of(experiment).inference.model_dump()}
+        return self._with_code(keys, "m2m_core.inference", *self._code(experiment, ("task", "model", "geometry")))
+
+    def evaluation(self, experiment: str) -> dict[str, Any]:
+        """What is measured."""
+        metrics = self._of(experiment).evaluation
+        code = [find("metric", str(metric["name"])) for metric in metrics if isinstance(metric, dict)]
+        return self._with_code({"evaluation": metrics}, "m2m_core.evaluation", find("task", self._task(experiment)), *code)
+
+    # ---- of the report
+
+    def figures(self, experiment: str) -> list[str]:
+        """The figures that what is measured allows."""
+        metrics: Any = self._of(experiment).evaluation
+        measured = {metric["name"] for metric in metrics}
+        return [name for name in registry.entries("figure") if NEEDS.get(name) is None or NEEDS[name] in measured]
+
+    def figure(self, figure: str) -> dict[str, Any]:
+        """One figure of one experiment."""
+        return self._with_code({"figure": figure}, "m2m_core.report.draw", find("figure", figure))
+
+    def caption(self, figure: str) -> str:
+        """What a figure shows."""
+        return find("figure", figure).summary
+
+    def description(self, experiment: str) -> dict[str, Any]:
+        """An experiment for people: its name, what it varies, and its settings."""
+        variant = self.config.variants.get(experiment)
+        return {
+            "name": experiment,
+            "label": f"{variant.of}, {variant.label}" if variant else experiment,
+            "base": variant.of if variant else None,
+            "config": self._of(experiment).model_dump(),
+        }
+
+    def report(self) -> dict[str, Any]:
+        """The page: the whole config."""
+        sections = list(registry.entries("section").values())
+        return self._with_code({"config": self.config.model_dump()}, "m2m_core.report.stage", *sections)
+
+    # ---- sharing
+
+    def folds(self, experiment: str) -> list[int]:
+        """The folds that are held out in turn."""
+        return self.config.datasets[self._of(experiment).dataset].folds.held_out
+
+    def owner(self, experiment: str, stage: str) -> str:
+        """The first experiment that has the same settings up to `stage`: equal stages are computed once."""
+        return self._owners[stage, self._chain(experiment, stage)]
+
+    def _chain(self, experiment: str, stage: str) -> str:
+        settings = [getattr(self, name)(experiment) for name in (*BEFORE[stage], stage)]
+        return fingerprint([self._of(experiment).dataset, settings])
+
+    # ---- helpers
+
+    def _of(self, experiment: str) -> Experiment:
+        if experiment not in self.config.experiments:
+            raise ConfigError(f"experiments: unknown {experiment!r}; {registry.hint(experiment, self.config.experiments)}")
+        return self.config.experiments[experiment]
+
+    def _task(self, experiment: str) -> str:
+        task: Any = self._of(experiment).task
+        return task["name"]
+
+    def _code(self, experiment: str, kinds: tuple[str, ...] | None = None) -> list[Entry]:
+        """The entries that the experiment chooses, and its normalisations."""
+        chosen = self._of(experiment).model_dump()
+        normal = chosen["normalize"]
+        names = {k: chosen[k]["name"] for k in ("task", "model", "loss", "optimizer", "schedule")}
+        names["geometry"] = names["model"]
+        entries = [find(kind, name) for kind, name in names.items() if kinds is None or kind in kinds]
+        return entries + [find(kind, n[kind]) for n in normal.values() for kind in ("transform", "scaling")]
+
+    @staticmethod
+    def _with_code(keys: Mapping[str, Any], *code: str | Entry) -> dict[str, Any]:
+        return {**keys, "code": code_of(*code)}

@@ -1,0 +1,193 @@
+"""Regress one field on another, crop by crop (U-Net, V-Net): displacement to displacement, density to density."""
+
+from collections.abc import Iterator
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .. import models, registry
+from ..crops import Tile, tiles
+from ..data.augment import Symmetry, draw
+from ..data.catalogue import Sample
+from ..data.fields import Fields
+from ..data.normalize import Normalizer
+from ..errors import DataError
+from ..metrics import compare
+from ..registry import register
+from .protocol import Prediction, Row, Split, Study, descend
+from .validation import chosen_for_validation
+
+__all__ = ["FieldToField"]
+
+Example = tuple[str, tuple[int, ...]]  # sample id, corner of the crop [voxels]
+
+
+@register("task", "field_to_field")
+class FieldToField:
+    """One network from the crop of an input field, with its halo, to the crop of the target field.
+
+    The loss compares normalised fields. Baselines are the input as it is, where it has the target's shape, and every
+    further field of the dataset.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study, self.settings = study, study.experiment
+        samples = study.catalogue.samples
+        self.masked = any(part.nonfinite for s in samples for parts in s.fields.values() for part in parts)
+        self.fields = Fields(mask=self.masked)
+        self.normal = {side: self._normalizer(side) for side in ("input", "target")}
+        self.modules = {"model": self._network(study.crops.padding)}
+        optimizer = dict(self.settings["optimizer"])
+        build = registry.load("optimizer", optimizer.pop("name"))
+        self.optimizers = {"model": build(self.modules["model"].parameters(), **optimizer)}
+        loss = dict(self.settings["loss"])
+        self.loss = partial(registry.load("loss", loss.pop("name")), **loss)
+
+    def _normalizer(self, side: str) -> Normalizer:
+        chosen = self.settings["normalize"][side]
+        return Normalizer(chosen["transform"], chosen["scaling"], self.study.statistics.get(side))
+
+    def _network(self, padding: str) -> nn.Module:
+        options = dict(self.settings["model"])
+        first = self.study.catalogue.samples[0]
+        channels = first.shape("input")[0], first.shape("target")[0]
+        return models.build(options.pop("name"), options, *channels, len(first.box_size), padding)
+
+    # ---- examples
+
+    def samples(self) -> Split:
+        """Crops of the training samples, those of the validation samples, the held-out samples."""
+        training = self.study.catalogue.training(self.study.fold)
+        validating = chosen_for_validation([s.group for s in training], self.settings["training"], self.study.fold)
+        fit = [s.id for s in training if s.group not in validating]
+        watched = [s for s in training if s.group in validating]
+        crops = self.study.crops
+        held_out = self.study.catalogue.held_out(self.study.fold)
+        return Split(crops.among(fit), crops.among(s.id for s in watched), held_out, next(iter(watched), None))
+
+    def item(self, example: Example, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray]:
+        """(input with halo (C, *(n + 2 halo)), target (C', *n)), normalised, float32."""
+        name, start = example
+        sample, crops = self.study.catalogue[name], self.study.crops
+        symmetry = None
+        if rng is not None and self.settings["training"]["augment"]:
+            symmetry = self._draw(rng, sample)
+            start = symmetry.moved(start)
+        halo = crops.halo
+        source = self._block(sample, "input", start, crops.size, halo, symmetry)
+        return source, self._block(sample, "target", start, crops.size, (0,) * len(halo), symmetry)
+
+    def _draw(self, rng: np.random.Generator, sample: Sample) -> Symmetry:
+        space = sample.shape("input")[1:]
+        cell = [length / n for length, n in zip(sample.box_size, space, strict=True)]
+        return draw(rng, self.settings["training"]["augment"], self.study.crops.size, space, sample.periodic, cell)
+
+    def _block(
+        self,
+        sample: Sample,
+        side: str,
+        start: tuple[int, ...],
+        size: tuple[int, ...],
+        halo: tuple[int, ...],
+        symmetry: Symmetry | None,
+    ) -> np.ndarray:
+        corner = [a - h for a, h in zip(start, halo, strict=True)]
+        block = self.fields.block(sample, side, corner, [n + 2 * h for n, h in zip(size, halo, strict=True)])
+        block = self.normal[side].forward(block, sample)
+        if self.masked and side == "input":
+            np.nan_to_num(block, copy=False, nan=0.0, posinf=0.0, neginf=0.0)  # the mean, after normalisation
+        return symmetry.apply(block, sample.quantities(side)) if symmetry else block
+
+    def collate(self, items: list[tuple[np.ndarray, np.ndarray]]) -> tuple[torch.Tensor, ...]:
+        """(inputs (B, C, ...), targets (B, C', ...))."""
+        return tuple(torch.from_numpy(np.stack(part)) for part in zip(*items, strict=True))
+
+    # ---- learning
+
+    def step(self, batch: tuple[torch.Tensor, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """One step down the gradient of the loss."""
+        loss = self._loss(batch)
+        descend(loss, self.optimizers["model"], self.settings["training"]["clip"])
+        return {"loss": loss.detach()}
+
+    def measure(self, batch: tuple[torch.Tensor, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The loss."""
+        return {"loss": self._loss(batch)}
+
+    def _loss(self, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        source, target = batch
+        prediction = self.modules["model"](source).float()
+        if self.masked:  # where the target is not finite there is nothing to learn
+            finite = torch.isfinite(target)
+            prediction, target = torch.where(finite, prediction, 0.0), torch.where(finite, target, 0.0)
+        return self.loss(prediction, target)
+
+    # ---- judging
+
+    def predict(self, sample: Sample) -> Prediction:
+        """The target field of a whole sample, tile by tile."""
+        target = sample.parts("target")[0]
+        attributes = {"quantity": target.quantity, "box_size": list(sample.box_size)}
+        return Prediction(sample.shape("target"), attributes, self._tiles(sample))
+
+    def _tiles(self, sample: Sample) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
+        space = sample.shape("input")[1:]
+        size = self._tile_size(space)
+        options = dict(self.settings["model"])
+        geometry = models.geometry_of(options.pop("name"), options)
+        geometry.admit(size, "inference.tile")
+        whole = size == space and sample.periodic
+        network = self._with_padding(geometry.runs_as(whole))
+        for tile in tiles(space, size):
+            block = self._predict_tile(network, sample, tile, (geometry.margin(whole),) * len(space))
+            yield (slice(None), *tile.put), block[:, *tile.keep]
+
+    def _tile_size(self, space: tuple[int, ...]) -> tuple[int, ...]:
+        size = self.settings["inference"]["tile"] or self.study.crops.size
+        size = (size,) * len(space) if isinstance(size, int) else tuple(size)
+        if len(size) != len(space):
+            raise DataError(f"inference.tile: {len(size)} edges for fields with {len(space)} axes")
+        return tuple(min(edges) for edges in zip(size, space, strict=True))
+
+    def _predict_tile(self, network: nn.Module, sample: Sample, tile: Tile, halo: tuple[int, ...]) -> np.ndarray:
+        source = self._block(sample, "input", tile.start, tile.shape, halo, None)
+        device = next(network.parameters()).device
+        precision = self.settings["inference"]["precision"]
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            output = network(torch.from_numpy(source)[None].to(device))[0].float().cpu().numpy()
+        return self.normal["target"].inverse(output, sample)
+
+    def _with_padding(self, padding: str) -> nn.Module:
+        """The trained network, or one of the same weights that pads otherwise."""
+        model = self.modules["model"]
+        if padding == self.study.crops.padding:
+            return model
+        other = self._twin(padding)
+        other.load_state_dict(model.state_dict())
+        return other.to(next(model.parameters()).device).eval()
+
+    @cache  # noqa: B019 (a task lives as long as its process)
+    def _twin(self, padding: str) -> nn.Module:
+        return self._network(padding)
+
+    def evaluate(self, prediction: np.ndarray, sample: Sample) -> list[Row]:
+        """Every metric of the emulator, of the input as it is, and of every baseline of the dataset."""
+        truth = self.fields.whole(sample, "target")
+        sources = {"emulator": prediction}
+        for name in [field for field in sample.fields if field != "target"]:
+            if sample.shape(name) == truth.shape:
+                sources[name] = self.fields.whole(sample, name)
+        metrics = {m["name"]: {k: v for k, v in m.items() if k != "name"} for m in self.settings["evaluation"]}
+        known = sample.box_size, sample.periodic, sample.quantities("target"), metrics
+        return [
+            (source, *row) for source, field in sources.items() for row in compare(*_finite(field, truth), *known)
+        ]
+
+
+def _finite(field: np.ndarray, truth: np.ndarray) -> tuple[Any, Any]:
+    """Both fields with zeros where either is not finite."""
+    bad = ~(np.isfinite(field) & np.isfinite(truth))
+    return (np.where(bad, 0.0, field), np.where(bad, 0.0, truth)) if bad.any() else (field, truth)

@@ -1,0 +1,99 @@
+"""What a family of models must say about itself. Loops, files, seeds and signals live elsewhere, once."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from .. import registry
+from ..crops import Crops
+from ..data.catalogue import Catalogue, Sample
+
+__all__ = ["Prediction", "Row", "Split", "Study", "Task", "build", "descend"]
+
+Row = tuple[str, str, str, float | None, float]  # source, field, metric, x, value
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the earlier stages made for one fold of one experiment."""
+
+    experiment: Mapping[str, Any]  # the experiment of the config, every default filled in
+    catalogue: Catalogue
+    statistics: Mapping[str, Any]  # of the training samples of this fold
+    crops: Crops
+    fold: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples to fit and to choose the best model by (any sequences that `item` understands), samples to predict."""
+
+    fit: Sequence[Any]
+    validate: Sequence[Any]
+    predict: Sequence[Sample]
+    watch: Sample | None = None  # a validation sample of which training draws pictures
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A whole sample in physical units, block by block: memory grows with the block, not with the sample."""
+
+    shape: tuple[int, ...]  # (C, *space)
+    attributes: Mapping[str, Any]  # units and the like, stored beside the values
+    blocks: Iterator[tuple[tuple[slice, ...], np.ndarray]]  # where in the whole, values
+
+    def whole(self) -> np.ndarray:
+        """The sample in memory, float32 (C, *space)."""
+        out = np.empty(self.shape, np.float32)
+        for place, block in self.blocks:
+            out[place] = block
+        return out
+
+
+class Task(Protocol):
+    """A family. Everything that is trained, saved and restored is in `modules` and `optimizers`."""
+
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    def __init__(self, study: Study) -> None: ...
+
+    def samples(self) -> Split:
+        """Which examples are fitted, which choose the model and which samples are held out."""
+
+    def item(self, example: Any, rng: np.random.Generator | None) -> Any:
+        """One training example; all randomness from `rng`, none without."""
+
+    def collate(self, items: list[Any]) -> Any:
+        """Examples -> a batch: a tensor, or a tuple or dict of tensors."""
+
+    def step(self, batch: Any) -> dict[str, torch.Tensor]:
+        """One update of every module; scalars to record, the first is the loss."""
+
+    def measure(self, batch: Any) -> dict[str, torch.Tensor]:
+        """The scalars that choose the best model, the first being made small; nothing is updated."""
+
+    def predict(self, sample: Sample) -> Prediction:
+        """A whole sample."""
+
+    def evaluate(self, prediction: np.ndarray, sample: Sample) -> list[Row]:
+        """What the prediction, and every baseline, is worth."""
+
+
+def build(study: Study) -> Task:
+    """The task that an experiment names, with freshly initialised modules: a function of the config and its seed."""
+    torch.manual_seed(study.experiment["training"]["seed"])
+    return registry.load("task", study.experiment["task"]["name"])(study)
+
+
+def descend(loss: torch.Tensor, optimizer: torch.optim.Optimizer, clip: float | None) -> None:
+    """One step of `optimizer` down the gradient of `loss`, whose norm is limited to `clip`."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if clip is not None:
+        torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
+    optimizer.step()

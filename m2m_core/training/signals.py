@@ -1,0 +1,36 @@
+"""The only place that touches signals: the scheduler's wish to stop becomes a list that is no longer empty."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+
+__all__ = ["stop_requests"]
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[list[int]]:
+    """A list that receives the numbers of the signals that ask us to stop; nothing else happens in the handler.
+
+    A forked loader worker inherits the handler but not the run, so it dies quietly. Outside the main thread
+    of a process the list stays empty, because Python delivers signals only there.
+    """
+    requests: list[int] = []
+    owner = os.getpid()
+
+    def note(number: int, frame: object) -> None:
+        if os.getpid() != owner:
+            os._exit(128 + number)
+        requests.append(number)
+
+    try:
+        previous = {number: signal.signal(number, note) for number in SIGNALS}
+    except ValueError:
+        previous = {}
+    try:
+        yield requests
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

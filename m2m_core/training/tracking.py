@@ -1,0 +1,63 @@
+"""TensorBoard: losses, learning rate, throughput, memory, and pictures of a validation sample."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Tracker"]
+
+
+class Tracker:
+    """Writes to `folder`; after a resume, events beyond `step` are hidden."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # seconds of import that only training pays
+
+        self.writer = SummaryWriter(folder, purge_step=step + 1 if step else None)
+
+    def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
+        """Record numbers after update `step`."""
+        for name, value in values.items():
+            if value is not None:
+                self.writer.add_scalar(name, value, step)
+
+    def pictures(self, step: int, prediction: np.ndarray, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Record a slice of each channel of `prediction` (C, *space) and the curves among the evaluation's rows."""
+        self.writer.add_image("prediction", _slices(prediction), step, dataformats="HW")
+        for figure_name, curves in _curves(rows).items():
+            self.writer.add_figure(figure_name, _plot(curves), step)
+
+    def close(self) -> None:
+        """Write out what is pending."""
+        self.writer.close()
+
+
+def _slices(field: np.ndarray) -> np.ndarray:
+    """Middle slices of all channels side by side, scaled to 0..1 [float32 (H, W)]."""
+    while field.ndim > 3:
+        field = field[:, field.shape[1] // 2]
+    field = field.reshape(len(field), field.shape[1] if field.ndim > 2 else 1, -1)
+    low, high = float(np.min(field)), float(np.max(field))
+    return np.concatenate([(f - low) / ((high - low) or 1.0) for f in field], axis=1).astype(np.float32)
+
+
+def _curves(rows: Sequence[tuple[Any, ...]]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """Figure name (field/metric) -> source -> points."""
+    figures: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for source, field, metric, x, value in rows:
+        if x is not None:
+            figures.setdefault(f"{field}/{metric}", {}).setdefault(source, []).append((x, value))
+    return figures
+
+
+def _plot(curves: Mapping[str, Sequence[tuple[float, float]]]) -> Any:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 3.5), layout="constrained")
+    axes = figure.add_subplot()
+    for source, points in curves.items():
+        axes.plot(*zip(*points, strict=True), label=source)
+    axes.legend()
+    return figure

@@ -1,0 +1,16 @@
+# Crops: the lattices on which examples are cut out of the fields.
+rule crops:
+    input:
+        catalogue=of_dataset(CATALOGUE),
+    output:
+        CROPS,
+    log:
+        f"{LOGS}/crops/{{experiment}}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        settings=settings("crops"),
+        plugins=CONFIG.plugins,
+        errors=ERROR_LINES,
+    script:
+        "../scripts/crops.py"

@@ -1,0 +1,36 @@
+# Statistics: moments of every sample in one pass for all folds, then pooled over the training samples of a fold.
+rule moments:
+    input:
+        catalogue=CATALOGUE,
+    output:
+        MOMENTS,
+    log:
+        f"{LOGS}/moments/{{dataset}}/{{transform}}.log",
+    conda:
+        ENVIRONMENT
+    threads: 4
+    params:
+        settings=settings("moments"),
+        verify=lambda w, threads: CONFIG.datasets[w.dataset].verify,
+        plugins=CONFIG.plugins,
+        errors=ERROR_LINES,
+    script:
+        "../scripts/moments.py"
+
+
+rule statistics:
+    input:
+        catalogue=of_dataset(CATALOGUE),
+        moments=moments_of,
+    output:
+        STATISTICS,
+    log:
+        f"{LOGS}/statistics/{{experiment}}/fold-{{fold}}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        settings=lambda w: canonical(STAGES.statistics(w.experiment)),
+        plugins=CONFIG.plugins,
+        errors=ERROR_LINES,
+    script:
+        "../scripts/statistics.py"
