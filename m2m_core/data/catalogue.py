@@ -240,7 +240,7 @@ def _samples(rows: Iterator[list[str]]) -> Iterator[Sample]:
 
 @contextlib.contextmanager
 def _uncollected() -> Iterator[None]:
-    """The cyclic collector would walk all samples again and again: it doubles the time of reading a hundred thousand."""
+    """The cyclic collector would walk all samples again and again, and double the time of reading them."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -12,6 +12,7 @@ from .readers import named, printable, suffixes
 __all__ = ["Match", "expand", "files"]
 
 TOKEN = re.compile(r"\*\*/|\*+|\?|\[!?\]?[^\]/]*\]|\{id\}|\{group\}")
+ESCAPED = ("[*]", "[?]", "[[]")  # what glob.escape writes: a literal, not a wildcard
 PLACEHOLDERS = {"{id}": "id", "{group}": "group"}
 
 
@@ -91,6 +92,8 @@ def _group(token: str, seen: set[str]) -> str:
         text = f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+)"
         seen.add(name)
         return text
+    if token in ESCAPED:
+        return re.escape(token[1])
     if token[0] == "[":
         inside = token[1:-1].replace("\\", r"\\").replace("[", r"\[")
         return f"([{'^' + inside[1:] if inside[:1] == '!' else inside}])"

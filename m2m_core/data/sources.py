@@ -15,7 +15,7 @@ from ..options import Number, Positive
 from ..registry import register
 from .catalogue import Part, Sample, natural
 from .patterns import Match, expand, files
-from .readers import Header, headers, printable
+from .readers import Header, attributes, headers, printable
 
 __all__ = ["hdf5", "inventory", "npy"]
 
@@ -24,6 +24,7 @@ QUANTITIES = ("scalar", "vector", "displacement")
 DAY = 86400
 SHOWN = 5
 Fields = dict[str, dict[str, dict[str, Match]]]  # field -> part -> id -> file
+Read = dict[tuple[str, str], tuple[Header, dict[str, Any]]]  # (file, dataset) -> header, attributes
 
 
 @register("source", "npy")
@@ -208,27 +209,27 @@ def _sample(name: str, found: Fields, inside: Mapping, quantities: Mapping, give
     read = _headers({(match.file, inside[key]) for key, match in places.items()})
     fields: dict[str, tuple[Part, ...]] = {}
     for (field, part), match in places.items():
-        header = read[match.file, inside[field, part]]
-        quantity = quantities[field, part] or _quantity(match.file, header)
+        header, said = read[match.file, inside[field, part]]
+        quantity = quantities[field, part] or _quantity(match.file, said)
         array = Part(match.file, inside[field, part], header.shape, header.dtype, header.size, "", quantity, 0)
         fields[field] = (*fields.get(field, ()), array)
     space = fields["target"][0].shape[1:]
     return Sample(name, _group(name, places.values()), -1, fields, *_physics(read, given, space))
 
 
-def _headers(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Header]:
+def _headers(wanted: Iterable[tuple[str, str]]) -> Read:
     files: dict[str, list[str]] = {}
     for file, dataset in sorted(wanted):
         files.setdefault(file, []).append(dataset)
     return {
-        (file, name): header
+        (file, name): (header, said)
         for file, names in files.items()
-        for name, header in zip(names, headers(file, names), strict=True)
+        for name, header, said in zip(names, headers(file, names), attributes(file, names), strict=True)
     }
 
 
-def _quantity(file: str, header: Header) -> str:
-    value = header.attributes.get("quantity", "scalar")
+def _quantity(file: str, said: Mapping[str, Any]) -> str:
+    value = said.get("quantity", "scalar")
     text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
     if text not in QUANTITIES:
         raise DataError(f"{printable(file)}: quantity {text[:40]!r}; expected one of {', '.join(QUANTITIES)}")
@@ -243,7 +244,7 @@ def _group(name: str, matches: Iterable[Match]) -> str:
     return next(iter(groups), name)
 
 
-def _physics(read: Mapping[tuple[str, str], Header], given: Mapping[str, Any], space: tuple[int, ...]) -> tuple:
+def _physics(read: Read, given: Mapping[str, Any], space: tuple[int, ...]) -> tuple:
     """(box_size, redshift, omega_m, periodic): as given, else as the files say, else the default."""
     default = {"box_size": tuple(map(float, space)), "redshift": 0.0, "omega_m": 0.3175, "periodic": True}
     values = {}
@@ -256,12 +257,12 @@ def _physics(read: Mapping[tuple[str, str], Header], given: Mapping[str, Any], s
     return tuple(box.tolist()), float(values["redshift"]), float(values["omega_m"]), bool(values["periodic"])
 
 
-def _stored(word: str, read: Mapping[tuple[str, str], Header]) -> Any:
+def _stored(word: str, read: Read) -> Any:
     found, first = None, ""
-    for (file, _), header in read.items():
-        if word not in header.attributes:
+    for (file, _), (_, said) in read.items():
+        if word not in said:
             continue
-        value = _attribute(file, word, header.attributes[word])
+        value = _attribute(file, word, said[word])
         if found is not None and value != found:
             raise DataError(f"{printable(file)}: {word} {value}; {printable(first)} of the same sample has {found}")
         found, first = value, file

@@ -238,9 +238,11 @@ def _history(path: Path) -> pd.DataFrame:
 
 
 def _table(path: Path, columns: list[str], text: list[str]) -> pd.DataFrame:
-    empty = {name: ["", "nan"] for name in columns if name not in text}
+    empty, wanted = {name: ["", "nan"] for name in columns if name not in text}, columns.__contains__
     try:  # ids such as "NA" and "007" are text, hence no guessing of missing values
-        table = pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=empty)
+        table = pd.read_csv(
+            path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=empty, usecols=wanted
+        )
     except (ValueError, OSError) as error:
         raise DataError(f"{path}: not a CSV table: {str(error).splitlines()[0]}") from error
     if lacking := [name for name in columns if name not in table.columns]:

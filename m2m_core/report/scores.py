@@ -98,5 +98,5 @@ def bins(results: ExperimentResults, field: str, metric: str) -> Bins | None:
 
 
 def _distances(results: ExperimentResults, rows: pd.DataFrame) -> pd.DataFrame:
-    within = rows[rows["x"] <= 9]
+    within = rows[rows["x"] <= results.nyquist * SLACK]
     return within.assign(value=(within["value"] - 1).abs())

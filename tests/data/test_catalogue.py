@@ -144,7 +144,8 @@ def test_duplicates(tmp_path):
     """D22."""
     section = pairs(tmp_path)
     (tmp_path / "input" / "3.npy").write_bytes((tmp_path / "input" / "1.npy").read_bytes())
-    with pytest.raises(DataError, match="'1' and '3' have the same input: .*1.npy = .*3.npy: .*different folds, 0 and 1"):
+    text = "'1' and '3' have the same input: .*1.npy = .*3.npy: .*different folds, 0 and 1"
+    with pytest.raises(DataError, match=text):
         build(npy(**section), {"0": 0, "1": 0, "2": 1, "3": 1})
     found = build(npy(**section), {"0": 0, "1": 1, "2": 0, "3": 1})
     assert len(found.warnings) == 1 and "duplicate content" in found.warnings[0]

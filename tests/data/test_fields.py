@@ -1,4 +1,4 @@
-"""Crops are what a wrapped index would give; files are opened once, few at a time, and checked against the catalogue."""
+"""Crops are what a wrapped index gives; files are opened once, few at a time, and checked against the catalogue."""
 
 import os
 import pickle

@@ -1,5 +1,6 @@
 """Sources: wildcards name the samples, pairing is by id, and headers alone are read."""
 
+import glob
 import os
 
 import numpy as np
@@ -56,6 +57,12 @@ def test_hidden_files_and_links_to_folders(tmp_path):
 def test_a_pattern_is_not_an_expression(tmp_path):
     touch(tmp_path, "a+b(1).npy", "aab1.npy")
     assert [match.id for match in expand(f"{tmp_path}/a+b(*).npy")] == ["1"]
+
+
+def test_an_escaped_path_is_no_wildcard(tmp_path):
+    touch(tmp_path, "a[1]*?/x_7.npy")
+    (match,) = expand(glob.escape(f"{tmp_path}/a[1]*?/x_7.npy"))
+    assert match.id == "x_7"
 
 
 def test_samples_of_npy_files(tmp_path):

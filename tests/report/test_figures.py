@@ -59,7 +59,7 @@ def test_nothing_to_show_is_said(name: str, tmp_path: Path) -> None:
 
 def test_the_users_matplotlibrc_changes_nothing(results: ExperimentResults, tmp_path: Path) -> None:
     draw("transfer", results, tmp_path / "a.svg")
-    with style.matplotlib.rc_context({"lines.linewidth": 9, "text.usetex": True, "font.size": 30}):
+    with style.matplotlib.rc_context({"lines.linewidth": 9, "text.usetex": True, "axes.grid": True}):
         draw("transfer", results, tmp_path / "b.svg")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
@@ -81,6 +81,20 @@ def test_lines_are_means_and_bands_standard_deviations(results: ExperimentResult
     np.testing.assert_allclose(line.get_ydata(), samples.mean(axis=0), rtol=1e-9)
     band = panel.collections[0].get_paths()[0].vertices[:, 1]
     np.testing.assert_allclose(band.max(), (samples.mean(axis=0) + samples.std(axis=0, ddof=1)).max(), rtol=1e-6)
+
+
+def line_of(panel: object, label: str) -> np.ndarray:
+    return next(line for line in panel.lines if line.get_label() == label).get_ydata()
+
+
+def test_ratio_of_powers_is_the_square_of_the_transfer_function(results: ExperimentResults) -> None:
+    squares = results.joined(results.rows("density", "transfer", "2lpt").assign(value=lambda rows: rows["value"] ** 2))
+    np.testing.assert_allclose(line_of(figure("power", results).axes[3], "2LPT"), squares.mean, rtol=1e-6)
+
+
+def test_lost_variance_is_the_stochasticity_that_was_measured(results: ExperimentResults) -> None:
+    measured = results.curve("displacement", "stochasticity", "input")
+    np.testing.assert_allclose(line_of(figure("correlation", results).axes[2], "input"), measured.mean, rtol=1e-6)
 
 
 def test_the_nyquist_frequency_is_that_of_the_mesh(results: ExperimentResults) -> None:
@@ -115,6 +129,14 @@ def test_an_image_shows_the_slice(results: ExperimentResults) -> None:
 def test_particles_at_rest_have_the_mean_density(results: ExperimentResults) -> None:
     slab = slices._slab(np.zeros((3, 16, 16, 16), np.float32), results.catalogue.samples[0])
     np.testing.assert_allclose(slab, 0, atol=1e-6)
+
+
+def test_a_density_is_averaged_over_a_sixteenth_of_the_box() -> None:
+    rng = np.random.default_rng(0)
+    field = rng.standard_normal((3, 32, 32, 32)).astype("f4")
+    sample = synthetic.Sample("a", "a", 0, {}, (32.0, 32.0, 32.0), 0.0, 0.3, True)
+    mass = slices.density(field, sample.box_size, shift=-0.5)[:, :, 16:18].mean(axis=2) + 1
+    np.testing.assert_allclose(slices._slab(field, sample), np.log10(np.maximum(mass, slices.EMPTIEST)), rtol=1e-6)
 
 
 def test_fine_images_are_averaged() -> None:
@@ -156,3 +178,7 @@ def test_names_are_printed_and_not_typeset(name: str) -> None:
         drawn = style.Figure()
         text = drawn.text(0, 0, style.plain(name))
         assert text._preprocess_math(text.get_text()) == (name, False)
+
+
+def test_control_characters_do_not_reach_a_figure() -> None:
+    assert style.plain("a\x1b[2J\n") == "a\ufffd[2J\ufffd"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import synthetic
 
-from m2m_core.report import ExperimentResults, labels, scores
+from m2m_core.report import Context, ExperimentResults, labels, scores
 from m2m_core.report.sections.ablations import differing, flat
 from m2m_core.report.sections.bins import verdict
 from m2m_core.report.sections.samples import samples
@@ -24,9 +24,8 @@ def judged(results: ExperimentResults, root: Path, rows: dict[int, list[tuple]])
         folds[k] = root / str(k)
         folds[k].mkdir()
         names = [sample.id for sample in results.catalogue.held_out(k)]
-        synthetic.evaluation(
-            folds[k] / "evaluation.csv", [(names[n], s, "density", m, x, v) for n, s, m, x, v in found]
-        )
+        table = [(names[n], source, "density", metric, x, value) for n, source, metric, x, value in found]
+        synthetic.evaluation(folds[k] / "evaluation.csv", table)
     return dataclasses.replace(results, folds=folds)
 
 
@@ -44,9 +43,7 @@ def test_score_is_the_mean_over_folds_of_the_means_of_their_samples(results: Exp
     assert score.spread == pytest.approx(math.sqrt(4.5))
 
 
-def test_distance_of_the_transfer_function_ends_at_the_nyquist_frequency(
-    results: ExperimentResults, tmp_path: Path
-) -> None:
+def test_distance_of_the_transfer_function_ends_at_the_nyquist(results: ExperimentResults, tmp_path: Path) -> None:
     found = judged(results, tmp_path, {0: transfer(0, "emulator", 0.9, 1.2, 1.3, 9.0)})
     assert scores.errors(found, "density", "transfer_error", "emulator").tolist() == pytest.approx([0.2])
 
@@ -94,8 +91,6 @@ def test_sample_names_that_look_like_nothing_are_names(tmp_path: Path) -> None:
 
 
 def test_the_worst_samples_are_kept_and_in_natural_order(results: ExperimentResults, tmp_path: Path) -> None:
-    from m2m_core.report import Context
-
     names = [sample.id for sample in results.catalogue.held_out(0)]
     rows = [(0, "emulator", "rmse", "", 2.0), (1, "emulator", "rmse", "", 3.0)]
     found = judged(results, tmp_path, {0: rows})
@@ -113,7 +108,7 @@ def test_differing_keys_are_found_at_any_depth() -> None:
     ("value", "text"),
     [
         (0.18049, "0.180"), (1.0, "1.00"), (12345.0, "12\u202f345"), (123.4, "123"), (0.000123, "0.000123"),
-        (9.1e-7, "9.10 × 10⁻⁷"), (-0.5, "−0.500"), (0.0, "0"), (float("nan"), "–"), (float("inf"), "∞"), (2.5e8, "2.50 × 10⁸"),
+        (9.1e-7, "9.10 × 10⁻⁷"), (-0.5, "−0.500"), (0.0, "0"), (math.nan, "–"), (math.inf, "∞"), (2.5e8, "2.50 × 10⁸"),
         (0.9999, "1.000"), (1000.0, "1000"),
     ],
 )  # fmt: skip
@@ -124,10 +119,9 @@ def test_numbers_have_the_digits_they_deserve(value: float, text: str) -> None:
 def test_measures_of_a_column_share_their_decimals() -> None:
     means, spreads = [0.3123, 12.04], [0.004, 0.12]
     places = labels.places(means, spreads)
-    assert [labels.measure(m, s, places) for m, s in zip(means, spreads, strict=True)] == [
-        "0.31 ± <0.01",
-        "12.04 ± 0.12",
-    ]
+    texts = [labels.measure(m, s, places) for m, s in zip(means, spreads, strict=True)]
+    assert texts == ["0.312 ± 0.004", "12.040 ± 0.120"]
+    assert labels.measure(0.5, 0.0004, 2) == "0.50 ± <0.01"
     assert labels.measure(0.5, float("nan"), 2) == "0.50"
 
 

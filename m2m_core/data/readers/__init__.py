@@ -5,8 +5,8 @@ import errno
 import math
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,8 @@ from ... import registry
 from ...errors import DataError
 
 __all__ = [
-    "Array", "Header", "accept", "file_size", "header", "headers", "named", "open_array", "printable", "suffixes",
+    "Array", "Header", "accept", "attributes", "file_size", "header", "headers", "named", "open_array", "printable",
+    "suffixes",
 ]  # fmt: skip
 
 ACCEPTED = "float16, float32, float64, int8 to int64, uint8 to uint64"
@@ -39,7 +40,6 @@ class Header:
     offset: int | None  # first byte of the values; None: not in one piece (chunks, compression)
     size: int  # bytes of the whole file
     order: str = "C"
-    attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -64,6 +64,11 @@ def header(path: str | Path, dataset: str = "") -> Header:
 def headers(path: str | Path, datasets: Sequence[str]) -> list[Header]:
     """The headers of several arrays of one file, which is opened once."""
     return _reader(path).headers(str(path), list(datasets))
+
+
+def attributes(path: str | Path, datasets: Sequence[str]) -> list[dict[str, Any]]:
+    """What the file says about the physics of its arrays: box_size, redshift, omega_m, periodic, quantity, or less."""
+    return _reader(path).attributes(str(path), list(datasets))
 
 
 def open_array(path: str | Path, dataset: str = "") -> Array:

@@ -9,12 +9,14 @@ import numpy as np
 from ...errors import DataError
 from ...registry import register
 from . import Header, accept, file_size, named, printable
+from .heaps import check_heaps
 from .npy import mapped
 
 __all__ = ["Chunked", "Hdf5"]
 
 LARGEST_CHUNK = 128 * 2**20  # bytes: one value costs the memory of its whole chunk
 LISTED = 20
+NUMBERS = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM)
 ATTRIBUTES = ("box_size", "redshift", "omega_m", "periodic")
 
 
@@ -26,12 +28,19 @@ class Hdf5:
 
     @staticmethod
     def headers(path: str, datasets: list[str]) -> list[Header]:
-        """Headers with the attributes box_size, redshift, omega_m, periodic of the file and quantity of the dataset."""
+        """The headers, checked: all values were written and stand inside this file."""
         size = file_size(path)
         with named(path, "HDF5 file"), h5py.File(path, "r") as file:
             _complete(path, file)
-            common = {name: file.attrs[name] for name in ATTRIBUTES if name in file.attrs}
-            return [_header(path, file, name, size, common) for name in datasets]
+            return [_header(path, file, name, size) for name in datasets]
+
+    @staticmethod
+    def attributes(path: str, datasets: list[str]) -> list[dict[str, Any]]:
+        """The file's box_size, redshift, omega_m and periodic, and the quantity of each dataset."""
+        file_size(path)
+        with named(path, "HDF5 file"), h5py.File(path, "r") as file:
+            common = _attributes(path, file, ATTRIBUTES)
+            return [common | _attributes(path, _dataset(path, file, name), ("quantity",)) for name in datasets]
 
     @staticmethod
     def open(path: str, dataset: str = "") -> Any:
@@ -63,13 +72,19 @@ class Chunked:
             self.file.close()
 
 
-def _header(path: str, file: h5py.File, name: str, size: int, common: dict) -> Header:
+def _attributes(path: str, item: h5py.Group | h5py.Dataset, names: tuple[str, ...]) -> dict[str, Any]:
+    found = [name for name in names if name in item.attrs]
+    if any(item.attrs.get_id(name).get_type().get_class() not in NUMBERS for name in found):
+        check_heaps(path)
+    return {name: item.attrs[name] for name in found}
+
+
+def _header(path: str, file: h5py.File, name: str, size: int) -> Header:
     values = _dataset(path, file, name)
     _complete(path, values)
     accept(path, values.shape, values.dtype)
-    attributes = common | ({"quantity": values.attrs["quantity"]} if "quantity" in values.attrs else {})
     offset = _offset(path, values, size) if file.userblock_size == 0 else None
-    return Header(tuple(map(int, values.shape)), values.dtype.str, offset, size, "C", attributes)
+    return Header(tuple(map(int, values.shape)), values.dtype.str, offset, size)
 
 
 def _dataset(path: str, file: h5py.File, name: str) -> h5py.Dataset:
@@ -131,5 +146,5 @@ def _check_chunks(path: str, values: h5py.Dataset) -> None:
 
 
 def _complete(path: str, item: h5py.Group | h5py.Dataset) -> None:
-    if "complete" in item.attrs and not np.array_equal(item.attrs["complete"], 1):
+    if not np.array_equal(_attributes(path, item, ("complete",)).get("complete", 1), 1):
         raise DataError(f"{printable(path)}: partially written: its attribute 'complete' is not 1")

@@ -40,6 +40,11 @@ class Npy:
         return [Header(shape, dtype.str, offset, size, order)] * len(datasets)
 
     @staticmethod
+    def attributes(path: str, datasets: list[str]) -> list[dict]:
+        """Nothing: a .npy file holds numbers alone."""
+        return [{} for _ in datasets]
+
+    @staticmethod
     def open(path: str, dataset: str = "") -> np.ndarray:
         """The memory map (channels, *space) in the dtype of the file."""
         return mapped(path, Npy.headers(path, [dataset])[0])

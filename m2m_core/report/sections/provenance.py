@@ -40,7 +40,7 @@ def _trainings(results: ExperimentResults) -> list[Block]:
             *(Column(key.replace("_", " "), numeric=key in NUMBERS) for key in RUN),
         ]
         rows = [[str(k), *(_cell(run.get(key)) for key in RUN)] for k, run in results.trainings.items()]
-        blocks.append(Table(columns, rows, "Trainings."))
+        blocks.append(Table(columns, rows))
         blocks += _versions(list(results.trainings.values()))
     return [*blocks, Group(f"Config of {results.label}", [_yaml(results.config)], folded=True)]
 
