@@ -1,12 +1,20 @@
 """Errors that a user can act on: one line (where: what; expected) and one exit code each."""
 
-__all__ = ["ConfigError", "DataError", "Diverged", "M2MError", "RunError", "Stopped"]
+__all__ = ["ConfigError", "DataError", "Diverged", "M2MError", "RunError", "Stopped", "printable"]
+
+
+def printable(text: str) -> str:
+    """`text` in one line without control characters, so that a name cannot drive a terminal or start a new line."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class M2MError(Exception):
     """Base of all errors that end with one line and no traceback on the console."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ConfigError(M2MError):

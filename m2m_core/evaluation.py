@@ -18,13 +18,15 @@ __all__ = ["evaluate"]
 def evaluate(settings: Mapping[str, Any], files: Any, output: str, fold: int, job: Any) -> str:
     """Write `evaluation.csv`: rows (sample, source, field, metric, x, value) of the held-out samples of `fold`.
 
-    Time grows with samples and voxels; memory with a few whole samples. Returns a line about the result.
+    Time grows with samples and voxels; memory with a few whole samples. Returns a line about the result. Raises
+    DataError before the first is read when a prediction is missing, of an unknown sample, or of another shape or model.
     """
     torch.set_num_threads(job.threads)
     record = read_record(files.record)
     study = read_study({**record["settings"], "evaluation": settings["evaluation"]}, files, fold)
     task = build(study)
     samples = task.samples().predict
+    predictions.check(files.predictions, {s.id: s.shape("target") for s in samples}, record["sha256"])
     verify(samples, job.params.verify)
     rows = []
     with scipy.fft.set_workers(job.threads):

@@ -4,42 +4,68 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import itertools
 import json
 import os
+import re
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from .errors import RunError
 
-__all__ = ["digest", "exclusive", "replaced", "write_json", "write_text", "write_whole"]
+__all__ = ["check_folder", "digest", "exclusive", "replaced", "write_json", "write_text", "write_whole"]
 
 FULL = {errno.ENOSPC: "disk full", errno.EDQUOT: "disk quota exceeded", errno.EFBIG: "file size limit reached"}
+FEW = 1000  # entries of a folder that are looked through for leftovers
 
 
 @contextlib.contextmanager
 def replaced(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; when the block ends well, sync it and rename it to `path`.
 
-    On any failure the earlier file stays byte for byte and the temporary one is removed.
-    Raises RunError when the disk is full or the folder cannot be written.
+    On any failure the earlier file stays byte for byte and the temporary one is removed; what a killed process left is
+    removed by the next writer. Raises RunError when the disk is full or the folder cannot be written.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _forget_leftovers(path)
         yield temporary
         _sync(temporary)
         os.replace(temporary, path)
         _sync(path.parent)
     except OSError as error:
-        if error.errno is None:
-            raise
+        if error.errno is None or error.filename not in (None, *map(str, (temporary, path, *path.parents))):
+            raise  # about another file
         reason = FULL.get(error.errno, os.strerror(error.errno).lower())
-        raise RunError(f"{path}: cannot be written: {reason}") from error
+        raise RunError(f"{path}: cannot be written: {reason}; any earlier file is kept") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _forget_leftovers(path: Path) -> None:
+    """Remove the temporary files of dead writers of `path`, in folders small enough to look through each time."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.tmp")
+    with os.scandir(path.parent) as entries:
+        found = [(entry, match) for entry in itertools.islice(entries, FEW) if (match := pattern.fullmatch(entry.name))]
+    for entry, match in found:
+        if not _runs(int(match[1])):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(entry.path)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of somebody else
+        return True
+    return True
 
 
 def write_whole(path: str | Path, write: Callable[[IO[bytes]], Any]) -> None:
@@ -68,23 +94,53 @@ def digest(path: str | Path) -> str:
 def exclusive(directory: str | Path) -> Iterator[Path]:
     """Own `directory` while the block runs: a second owner is refused, the kernel forgets a dead one.
 
-    Leftover temporary files of a killed owner are removed under the lock.
+    Leftover temporary files of a killed owner are removed under the lock. Raises RunError if another process owns it,
+    naming that process, or if the folder cannot be written or locked.
     """
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / ".lock", "w") as stream:
+    with contextlib.ExitStack() as stack:
         try:
+            directory.mkdir(parents=True, exist_ok=True)
+            stream = stack.enter_context(open(directory / ".lock", "a+"))
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stream.truncate(0)
+            stream.write(f"process {os.getpid()} on {socket.gethostname()}")
+            stream.flush()
+            _clean(directory)
         except BlockingIOError:
-            raise RunError(f"{directory}: another process is training here; wait for it or stop it") from None
-        for leftover in directory.glob(".*.tmp"):
-            leftover.unlink()
+            raise RunError(f"{directory}: another process is training here{_owner(stream)}; wait or stop it") from None
+        except OSError as error:
+            raise RunError(f"{directory}: cannot be owned: {os.strerror(error.errno or 0).lower()}") from error
         yield directory
+
+
+def _owner(stream: IO[str]) -> str:
+    stream.seek(0)
+    return f" ({text})" if (text := stream.read(200)) else ""
+
+
+def _clean(directory: Path) -> None:
+    for leftover in directory.glob(".*.tmp"):
+        if not leftover.is_dir():
+            leftover.unlink()
+
+
+def check_folder(path: str | Path) -> None:
+    """Raise RunError unless `path` is a folder that can be written to, or can be made one."""
+    path = Path(path)
+    nearest = next(folder for folder in [path, *path.absolute().parents] if os.path.lexists(folder))
+    if not nearest.is_dir():
+        raise RunError(f"{path}: {nearest} is not a folder; expected one, or nothing there")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise RunError(f"{path}: {nearest} cannot be written to; expected a folder of yours")
 
 
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL or not path.is_dir():  # some file systems cannot sync a folder
+            raise
     finally:
         os.close(descriptor)

@@ -32,7 +32,8 @@ def predict(settings: Mapping[str, Any], files: Any, output: str, fold: int, job
     samples = task.samples().predict
     verify(samples, job.params.verify)
     attributes = {"model": record["sha256"], "identity": record["identity"]}
-    with predictions.create(output, attributes) as file, torch.inference_mode():
+    memory = devices.memory_errors("lower inference.tile, or crops.size")
+    with predictions.create(output, attributes) as file, torch.inference_mode(), memory:
         for n, sample in enumerate(samples, 1):
             whole = task.predict(sample)
             compression = settings["inference"]["compression"]

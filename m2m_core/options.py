@@ -1,23 +1,27 @@
 """Named types of the options that a config may hold: kind and range in one word, checked strictly.
 
-A class or function that the config can name declares its options as keyword-only arguments annotated
-with these types (or `bool`, `str`, `Literal[...]`, `list[...]`, `X | None`), and describes each on a line
-`name: text [unit]` under `Options:` in its docstring.
+A class or function that the config can name declares its options as keyword-only arguments annotated with these types
+(or `bool`, `str`, `Literal[...]`, `list[...]`, `X | None`, `Annotated[int, Field(ge=4, le=4096)]`), and describes each
+on a line `name: text [unit]` under `Options:` in its docstring.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-__all__ = ["Annotated", "Count", "Fraction", "Index", "Literal", "Name", "Number", "Positive", "Probability", "Seed"]
+__all__ = [
+    "Annotated", "Count", "Field", "Fraction", "Index", "Literal", "Name", "Number", "Positive", "Probability", "Seed",
+]  # fmt: skip
 
-LIMIT = 1.0e15
+LIMIT = 1.0e15  # beyond it nothing is meant; large enough for masses and wave numbers in any unit
+MANY = 10**9
+NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
-Count = Annotated[int, Field(ge=1, le=10**9)]  # how many of something, at least one
-Index = Annotated[int, Field(ge=0, le=10**9)]  # how many of something, or which, from zero
+Count = Annotated[int, Field(ge=1, le=MANY)]  # how many of something, at least one
+Index = Annotated[int, Field(ge=0, le=MANY)]  # how many of something, or which, from zero
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Number = Annotated[float, Field(ge=-LIMIT, le=LIMIT)]
 Positive = Annotated[float, Field(gt=0, le=LIMIT)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+Name = Annotated[str, Field(pattern=NAME)]

@@ -1,10 +1,10 @@
-"""Which code makes a result: a digest that ignores comments, docstrings, layout and dates. Static: nothing is imported."""
+"""Which code makes a result: a digest that ignores comments, docstrings, layout and dates. Nothing is imported."""
 
 import ast
 import hashlib
 import json
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from .registry import Entry
 
 __all__ = ["code_of", "fingerprint", "modules_of"]
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).resolve().parent
+ASSETS = (".html", ".css")
 
 
 def fingerprint(value: Any) -> str:
@@ -21,8 +22,11 @@ def fingerprint(value: Any) -> str:
 
 
 def code_of(*code: str | Entry) -> str:
-    """Digest of modules ('m2m_core.training') and entries, with all that they import from their package, transitively."""
-    return fingerprint({name: _read(str(path))[1] for name, path in modules_of(*code).items()})
+    """Digest of modules ('m2m_core.training') and entries, with all that they import from their package, transitively.
+
+    What lies beside a module under its name, as `page.html` beside `page.py`, belongs to it.
+    """
+    return fingerprint({name: _digest(str(path)) for name, path in modules_of(*code).items()})
 
 
 def modules_of(*code: str | Entry) -> dict[str, Path]:
@@ -35,8 +39,7 @@ def modules_of(*code: str | Entry) -> dict[str, Path]:
             raise ModuleNotFoundError(name)
         if name not in seen:
             seen[name] = path
-            found = _imports(str(path), name, path.name == "__init__.py")
-            queue += [(n, file) for n in found if (file := _file(n, path, name))]
+            queue += _imports(str(path), name)
     return dict(sorted(seen.items()))
 
 
@@ -44,27 +47,48 @@ def _file(name: str, importer: Path | None = None, importer_name: str = "") -> P
     """The file of a module of this package, or of the package that the importing module belongs to."""
     top, *rest = name.split(".")
     root = PACKAGE if top == PACKAGE.name else None
-    if root is None and importer is not None and importer_name.split(".")[0] == top and "." in importer_name:
-        depth = importer_name.count(".") - (importer.name == "__init__.py")
-        root = importer.parents[depth]
+    if root is None and importer is not None and importer_name.split(".")[0] == top:
+        root = _root(importer, importer_name)
     if root is None:
         return None
     base = root.joinpath(*rest)
-    return next((file for file in (base / "__init__.py", base.with_suffix(".py")) if file.is_file()), None)
+    files = (base / "__init__.py", base.with_name(f"{base.name}.py")) if rest else (base / "__init__.py",)
+    return next((file for file in files if file.is_file()), None)
 
 
-def _imports(path: str, module: str, is_package: bool) -> Iterator[str]:
-    for node in ast.walk(_read(path)[0]):
+def _root(path: Path, name: str) -> Path | None:
+    """The top folder of the package of the module `name`, None if it is no part of one."""
+    inside = name.count(".") + (path.name == "__init__.py")
+    return path.parents[inside - 1] if inside else None
+
+
+@cache
+def _imports(path: str, module: str) -> list[tuple[str, Path]]:
+    """(name, file) of every module of the same package that a module imports, and of the packages they are in."""
+    found: dict[str, Path | None] = {}
+    for node in _statements(_tree(path)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = _absolute(node, module, is_package)
+            base = _absolute(node, module, Path(path).name == "__init__.py")
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
         else:
             continue
         for name in names:  # importing a.b.c also runs a and a.b
             parts = name.split(".")
-            yield from (".".join(parts[:i]) for i in range(1, len(parts) + 1))
+            found |= {part: None for i in range(1, len(parts) + 1) if (part := ".".join(parts[:i])) not in found}
+    files = {name: _file(name, Path(path), module) for name in found}
+    return [(name, file) for name, file in files.items() if file is not None]
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those under `if TYPE_CHECKING:`, which never run."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
+            yield from (inner for other in child.orelse for inner in ast.walk(other))
+        else:
+            yield child
+            yield from _statements(child)
 
 
 def _absolute(node: ast.ImportFrom, module: str, is_package: bool) -> str:
@@ -75,11 +99,20 @@ def _absolute(node: ast.ImportFrom, module: str, is_package: bool) -> str:
     return ".".join([*parts, *([node.module] if node.module else [])])
 
 
-@lru_cache(maxsize=None)
-def _read(path: str) -> tuple[ast.Module, str]:
+@cache
+def _tree(path: str) -> ast.Module:
+    """The syntax of a file without docstrings."""
     tree = ast.parse(Path(path).read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             if ast.get_docstring(node, clean=False) is not None:
                 node.body = node.body[1:] or [ast.Pass()]
-    return tree, hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return tree
+
+
+@cache
+def _digest(path: str) -> str:
+    digest = hashlib.sha256(ast.dump(_tree(path)).encode())
+    for file in (Path(path).with_suffix(suffix) for suffix in ASSETS):
+        digest.update(file.read_bytes() if file.is_file() else b"")
+    return digest.hexdigest()

@@ -5,29 +5,31 @@ Any class or function of this package, or of a plugin, becomes nameable in the c
 """
 
 import ast
-import difflib
 import hashlib
 import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from . import options as option_types
 from .errors import ConfigError
+from .wording import complaint, hint, shown
 
-__all__ = ["STRICT", "Entry", "check", "complaint", "entries", "find", "hint", "load", "register", "use_plugins"]
+__all__ = ["STRICT", "Entry", "check", "entries", "find", "hint", "load", "register", "use_plugins"]
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).resolve().parent
 STRICT = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 TYPES = {name: getattr(option_types, name) for name in option_types.__all__}
-TYPES |= {"int": int, "float": float, "bool": bool, "str": str, "list": list, "dict": dict, "tuple": tuple, "None": None}
+TYPES |= {"int": int, "float": float, "bool": bool, "str": str, "list": list, "dict": dict, "None": None}
+NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+TAKEN = ("name", "kind")  # how the config names the code itself
 PLUGINS: list[str] = []
 
 
@@ -49,15 +51,21 @@ class Entry:
     texts: dict = field(default_factory=dict, hash=False)  # key -> description
     summary: str = ""
 
+    @property
+    def is_plugin(self) -> bool:
+        """Whether the code is not of this package."""
+        return PACKAGE not in self.path.parents
+
     def schema(self) -> type[BaseModel]:
-        """The pydantic model of the options."""
-        return create_model(self.name, __config__=STRICT, **self.options)
+        """The pydantic model of the options, each under its name as an alias: an option may be called `copy`."""
+        return _schema(self)
 
 
 def use_plugins(plugins: Iterable[str]) -> None:
     """Make the code of these files and installed packages nameable, and forget all earlier plugins."""
-    PLUGINS[:] = plugins
-    _table.cache_clear()
+    earlier, PLUGINS[:] = list(PLUGINS), plugins
+    if earlier or PLUGINS:
+        _table.cache_clear()
 
 
 def entries(kind: str) -> dict[str, Entry]:
@@ -69,18 +77,20 @@ def find(kind: str, name: str, where: str | None = None) -> Entry:
     """The entry called `name`; raises ConfigError with the nearest known name."""
     known = entries(kind)
     if not isinstance(name, str) or name not in known:
-        raise ConfigError(f"{where or kind}: unknown {kind} {name!r}; {hint(name, known)}")
+        raise ConfigError(f"{where or kind}: unknown {kind} {shown(name)}; {hint(name, known)}")
     return known[name]
 
 
 def check(kind: str, name: str, values: Mapping, where: str | None = None) -> dict:
     """`values` with all defaults filled in; raises ConfigError on an unknown, missing or mistyped option."""
     entry = find(kind, name, where)
+    model = entry.schema()
+    defaults = {key: default for key, (_, default) in entry.options.items() if default is not ...}
+    values = {**defaults, **values}
     try:
-        checked = entry.schema().model_validate(dict(values))
+        return model.model_validate(values).model_dump(by_alias=True)
     except ValidationError as error:
-        raise ConfigError(complaint(error, f"{where or kind}", entry.options, owner=f"{name!r}")) from None
-    return checked.model_dump()
+        raise ConfigError(complaint(error, model.model_json_schema(), values, where or kind, repr(name))) from None
 
 
 def load(kind: str, name: str) -> Any:
@@ -89,30 +99,10 @@ def load(kind: str, name: str) -> Any:
     return getattr(_module(entry), entry.attribute)
 
 
-def hint(word: object, known: Iterable[str]) -> str:
-    """'did you mean ...?' for the nearest of `known`, else the list of them."""
-    known = sorted(known)
-    close = difflib.get_close_matches(str(word), known, 1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
-
-
-def complaint(error: ValidationError, where: str, known: Iterable[str] = (), owner: str = "this section") -> str:
-    """The first problem of a pydantic error as one line: key, what is wrong, what was given."""
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a misspelt key explains a missing one
-    key = ".".join([where, *(str(part) for part in first["loc"])]).strip(".")
-    if first["type"] == "extra_forbidden":
-        return f"{key}: {owner} has no such key; {hint(first['loc'][-1], known)}"
-    if first["type"] == "missing":
-        return f"{key}: required by {owner}"
-    text = first["msg"].removeprefix("Value error, ")
-    if isinstance(first["input"], str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", first["input"]):
-        text += f" (YAML reads {first['input']} as text: write {float(first['input'])!r} with a point)"
-    return f"{key}: {text[0].lower()}{text[1:]}, got {_short(first['input'])}"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+@cache
+def _schema(entry: Entry) -> type[BaseModel]:
+    options = {f"option_{i}": (t, Field(d, alias=key)) for i, (key, (t, d)) in enumerate(entry.options.items())}
+    return create_model(entry.name, __config__=STRICT, **options)
 
 
 # ---- reading the sources
@@ -121,12 +111,24 @@ def _short(value: object) -> str:
 @lru_cache(maxsize=1)
 def _table() -> dict[tuple[str, str], Entry]:
     table: dict[tuple[str, str], Entry] = {}
-    sources = [(path, _module_name(path)) for path in sorted(PACKAGE.rglob("*.py"))]
-    for path, module in sources + [source for plugin in PLUGINS for source in plugin_files(plugin)]:
+    own = {path: _module_name(path) for path in sorted(PACKAGE.rglob("*.py"))}
+    for path, module in own.items():
         for entry in _scan(path, module):
-            if (other := table.setdefault((entry.kind, entry.name), entry)) is not entry:
-                raise ConfigError(f"plugins: {entry.kind} {entry.name!r} is in {entry.path} and in {other.path}")
+            _add(table, entry)
+    kinds = {kind for kind, _ in table}
+    added = {path.resolve(): module for plugin in PLUGINS for path, module in plugin_files(plugin)}
+    for path in sorted(added.keys() - own.keys()):
+        for entry in _scan(path, added[path]):
+            if entry.kind not in kinds:
+                raise ConfigError(f"plugins: {path}: unknown kind {entry.kind!r}; {hint(entry.kind, kinds)}")
+            _add(table, entry)
     return table
+
+
+def _add(table: dict[tuple[str, str], Entry], entry: Entry) -> None:
+    if (other := table.setdefault((entry.kind, entry.name), entry)) is not entry:
+        text = f"{entry.kind} {entry.name!r} is in {other.path} already; expected another name"
+        raise ConfigError(f"plugins: {entry.path}: {text}")
 
 
 def plugin_files(plugin: str) -> list[tuple[Path, str]]:
@@ -134,14 +136,14 @@ def plugin_files(plugin: str) -> list[tuple[Path, str]]:
     path = Path(plugin)
     if path.suffix == ".py":
         if not path.is_file():
-            raise ConfigError(f"plugins: {plugin}: no such file")
+            raise ConfigError(f"plugins: {plugin}: no such file; expected a path from {Path.cwd()}")
         return [(path, "m2m_plugin_" + hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12])]
     try:
         spec = importlib.util.find_spec(plugin) if re.fullmatch(r"[A-Za-z_]\w*", plugin) else None
     except (ImportError, ValueError):
         spec = None
-    if spec is None or spec.origin is None:
-        raise ConfigError(f"plugins: {plugin!r}: neither a .py file nor an installed package")
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        raise ConfigError(f"plugins: {shown(plugin)}; expected a .py file or an installed package")
     roots = spec.submodule_search_locations
     if not roots:
         return [(Path(spec.origin), plugin)]
@@ -158,42 +160,57 @@ def _dotted(relative: Path) -> tuple[str, ...]:
     return parts[:-1] if parts[-1] == "__init__" else parts
 
 
-def _scan(path: Path, module: str) -> Iterable[Entry]:
-    text = path.read_text(encoding="utf-8")
-    if "@register(" not in text:
-        return
+def _scan(path: Path, module: str) -> Iterator[Entry]:
+    """The entries of a file; raises ConfigError with file and line on a registration that cannot be read."""
     try:
-        body = ast.parse(text).body
-    except SyntaxError as error:
-        raise ConfigError(f"{path}:{error.lineno}: {error.msg}") from None
+        text = path.read_text(encoding="utf-8")
+        body = ast.parse(text).body if "@register(" in text and ("m2m_core" in text or PACKAGE in path.parents) else []
+    except (OSError, SyntaxError, ValueError, RecursionError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise ConfigError(f"{path}:{line}: not readable as Python: {getattr(error, 'msg', str(error))[:100]}") from None
     for node in body:
-        for kind, name in _names(node):
-            summary, texts = _documentation(ast.get_docstring(node) or "")
-            yield Entry(kind, name, module, node.name, path, _options(node, path), texts, summary)
+        for kind, name in _names(node, path):
+            summary, texts = _documentation(ast.get_docstring(node) or "")  # type: ignore[arg-type]
+            yield Entry(kind, name, module, node.name, path, _options(node, path), texts, summary)  # type: ignore[attr-defined]
 
 
-def _names(node: ast.AST) -> Iterable[tuple[str, str]]:
+def _names(node: ast.AST, path: Path) -> Iterator[tuple[str, str]]:
     for decorator in getattr(node, "decorator_list", []):
         if isinstance(decorator, ast.Call) and getattr(decorator.func, "id", "") == "register":
-            yield tuple(ast.literal_eval(argument) for argument in decorator.args)
+            words = [argument.value for argument in decorator.args if isinstance(argument, ast.Constant)]
+            words = [word for word in words if isinstance(word, str) and NAME.fullmatch(word)]
+            if len(words) != 2 or len(decorator.args) != 2 or decorator.keywords:
+                expected = 'expected @register("kind", "name"), both literal words of a-z, 0-9 and _'
+                raise ConfigError(f"{path}:{decorator.lineno}: {ast.unparse(decorator)}; {expected}")
+            yield words[0], words[1]
 
 
 def _options(node: ast.AST, path: Path) -> dict:
-    function = node
+    function: Any = node
     if isinstance(node, ast.ClassDef):
         function = next((n for n in node.body if getattr(n, "name", "") == "__init__"), None)
     if function is None:
         return {}
     pairs = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
-    return {a.arg: (_type(a, path), ... if d is None else ast.literal_eval(d)) for a, d in pairs}
+    return {a.arg: (_type(a, path), ... if d is None else _default(a, d, path)) for a, d in pairs}
 
 
 def _type(argument: ast.arg, path: Path) -> Any:
+    if argument.arg in TAKEN:
+        raise ConfigError(f"{path}:{argument.lineno}: an option {argument.arg!r}; expected another name")
     try:
-        return eval(ast.unparse(argument.annotation), {"__builtins__": {}}, TYPES)
+        return eval(ast.unparse(argument.annotation), {"__builtins__": {}}, TYPES)  # type: ignore[arg-type]
     except Exception:
         known = ", ".join(sorted(TYPES))
         raise ConfigError(f"{path}:{argument.lineno}: option {argument.arg!r} needs a type out of: {known}") from None
+
+
+def _default(argument: ast.arg, value: ast.expr, path: Path) -> Any:
+    try:
+        return ast.literal_eval(value)
+    except ValueError:
+        text = f"option {argument.arg!r} has the default {ast.unparse(value)}; expected a literal"
+        raise ConfigError(f"{path}:{value.lineno}: {text}") from None
 
 
 def _documentation(text: str) -> tuple[str, dict[str, str]]:
@@ -203,6 +220,7 @@ def _documentation(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _module(entry: Entry) -> Any:
+    """The imported module; a plugin that is one file gets a private name, so that it shadows nothing."""
     if not entry.module.startswith("m2m_plugin_"):
         return importlib.import_module(entry.module)
     if entry.module not in sys.modules:

@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,141 +14,165 @@ from . import registry
 from .config import Config
 from .files import write_text
 from .registry import Entry
+from .wording import article, describe
 
-__all__ = ["json_schema", "main", "markdown"]
+__all__ = ["json_schema", "main", "markdown", "texts"]
 
 SCHEMA = "workflow/schemas/config.schema.json"
 TABLE = "config/README.md"
+TABLES = ("datasets", "experiments", "ablations")
 HEADER = """# Every key of the config
 
-Generated from `m2m_core/config.py` and the options of everything that the config can name; do not edit.
-Editors that speak YAML complete and check the keys from `workflow/schemas/config.schema.json`.
+Generated from `m2m_core/config` and from the options of everything that the config can name: edit those, then run
+`make docs`. Editors that speak YAML complete and check the keys from `workflow/schemas/config.schema.json`.
 
-A key that names code (*choice*) takes a name, `model: vnet`, or a mapping with options, `model: {name: vnet, width: 8}`.
+A key that names code takes a name, `model: vnet`, or a mapping with options, `model: {name: vnet, width: 8}`.
+What is not given has its default. Numbers need a point before an exponent: `1.0e-3`. Units stand in brackets.
 """
+
+
+# ---- for editors
 
 
 def json_schema() -> dict[str, Any]:
     """The schema of the config (draft 2020-12), every choice spelled out with its options."""
     schema = Config.model_json_schema()
-    known = {kind: {n: _entry_schema(e) for n, e in registry.entries(kind).items()} for kind in _kinds(schema)}
-    schema = _spelled_out(schema, known)
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    for table in ("datasets", "experiments", "ablations"):  # null removes what an earlier file defines
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **_spelled_out(schema)}
+    for table in TABLES:  # null removes what an earlier file defines
         patterns = schema["properties"][table]["patternProperties"]
         patterns.update({pattern: {"anyOf": [section, {"type": "null"}]} for pattern, section in patterns.items()})
+        schema["properties"][table]["additionalProperties"] = False
     return schema
-
-
-def _kinds(node: Any) -> set[str]:
-    if isinstance(node, dict):
-        own = set(node.get("x-choice", {}).get("kinds", ()))
-        return own.union(*(_kinds(value) for value in node.values()))
-    return set().union(*(_kinds(value) for value in node)) if isinstance(node, list) else set()
 
 
 def _entry_schema(entry: Entry) -> dict[str, Any]:
     schema = entry.schema().model_json_schema()
-    for key, text in entry.texts.items():
-        if key in schema.get("properties", {}):
-            schema["properties"][key]["description"] = text
+    for key, node in schema.get("properties", {}).items():
+        node.pop("title", None)
+        node["description"] = entry.texts.get(key, "")
     return {**schema, "description": entry.summary}
 
 
-def _spelled_out(node: Any, known: dict[str, dict[str, Any]]) -> Any:
+def _spelled_out(node: Any) -> Any:
+    """The node with the alternatives of every choice in the place of its mark."""
     if isinstance(node, list):
-        return [_spelled_out(value, known) for value in node]
+        return [_spelled_out(value) for value in node]
     if not isinstance(node, dict):
         return node
     if "x-choice" not in node:
-        return {key: _spelled_out(value, known) for key, value in node.items()}
-    choice = _choice(node["x-choice"]["key"], {k: v for kind in node["x-choice"]["kinds"] for k, v in known[kind].items()})
-    kept = {key: node[key] for key in ("default", "description") if key in node}
-    if "type" in node and node["type"] == "array":
+        return {key: _spelled_out(value) for key, value in node.items() if not key.startswith("x-")}
+    choice = _choice(node["x-choice"])
+    kept = {key: node[key] for key in ("default", "description", "minItems") if key in node}
+    if node.get("type") == "array":
         return {**kept, "type": "array", "items": choice}
-    if any(option.get("type") == "array" for option in node.get("anyOf", [])):
+    if any(option.get("type") == "array" for option in node["anyOf"]):
         return {**kept, "anyOf": [{"type": "array", "items": choice}, {"type": "null"}]}
     return {**kept, **choice}
 
 
-def _choice(key: str, entries: dict[str, Any]) -> dict[str, Any]:
-    free = [name for name, entry in entries.items() if not entry.get("required")]
-    objects = [
-        {**entry, "properties": {key: {"const": name}, **entry.get("properties", {})}, "required": [key, *entry.get("required", [])]}
-        for name, entry in entries.items()
-    ]  # fmt: skip
-    return {"anyOf": [{"enum": free}, *objects]}
+def _choice(mark: dict[str, Any]) -> dict[str, Any]:
+    """A name, where no option is required, or a mapping with the name and its options."""
+    key = mark["key"]
+    entries = [_entry_schema(entry) for kind in mark["kinds"] for entry in registry.entries(kind).values()]
+    free = sorted(entry["title"] for entry in entries if not entry.get("required"))
+    named = [{**entry, **_named(key, entry)} for entry in entries]
+    return {"anyOf": [*([{"enum": free}] if free else []), *named]}
 
 
-# ---- the table for people
+def _named(key: str, entry: dict[str, Any]) -> dict[str, Any]:
+    properties = {key: {"const": entry["title"], "description": entry["description"]}, **entry.get("properties", {})}
+    return {"properties": properties, "required": [key, *entry.get("required", [])]}
+
+
+# ---- for people
 
 
 def markdown() -> str:
-    """config/README.md: a table for each section, then one for everything that can be named."""
+    """config/README.md: the keys in the order of a config, each choice followed by everything that it can name."""
     schema = Config.model_json_schema()
-    parts = [HEADER, "## The top", "", *_table(schema, schema)]
-    for name, section in schema["$defs"].items():
-        parts += ["", f"## {name}", "", section.get("description", ""), "", *_table(section, schema)]
-    for kind in sorted(_kinds(schema) | {"transform", "scaling"}):
-        parts += ["", f"## Every {kind}", ""]
-        for entry in registry.entries(kind).values():
-            parts += _entry_lines(entry)
-    return "\n".join(parts) + "\n"
+    lines = [HEADER, *_section("", schema, schema, set())]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
+
+
+def texts() -> dict[str, str]:
+    """Path -> description of every key and every option, empty where none is written."""
+    found: dict[str, str] = {}
+    _collect("", json_schema(), json_schema(), found)
+    return found
+
+
+def _section(path: str, node: dict[str, Any], schema: dict[str, Any], told: set[str]) -> Iterator[str]:
+    """A heading and a table, then the sections and choices inside that are not told yet."""
+    yield from [f"{_level(path)} `{path}`" if path else "## The top", "", node.get("description", ""), ""]
+    yield from _table(node, schema)
+    for key, value in node.get("properties", {}).items():
+        inner = f"{path}.{key}".removeprefix(".")
+        for name, section in _inside(value, schema):
+            if section["title"] not in told:
+                told.add(section["title"])
+                yield from ["", *_section(f"{inner}{name}", section, schema, told)]
+        for kind in value.get("x-choice", {}).get("kinds", []) + value.get("x-names", []):
+            yield from ["", *_kind(inner, kind)]
+
+
+def _level(path: str) -> str:
+    return "#" * (2 + path.replace(".<name>", "").count("."))
+
+
+def _inside(node: dict[str, Any], schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The sections that a key holds, each with what follows the key in its path."""
+    for option in node.get("anyOf", [node]):
+        if "$ref" in option:
+            yield "", schema["$defs"][option["$ref"].rsplit("/", 1)[1]]
+        for value in option.get("patternProperties", {}).values():
+            yield from ((".<name>", section) for _, section in _inside(value, schema))
+
+
+def _kind(path: str, kind: str) -> Iterator[str]:
+    yield from [f"{_level(path)} Every {kind}, for `{path}`", ""]
+    for entry in registry.entries(kind).values():
+        schema = _entry_schema(entry)
+        yield from [f"**`{entry.name}`**: {entry.summary}", ""]
+        if schema.get("properties"):
+            yield from [*_table(schema, schema), ""]
 
 
 def _table(section: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
-    yield "| key | what | type and range | default |"
+    yield "| key | what it is | what it takes | default |"
     yield "|---|---|---|---|"
-    required = section.get("required", [])
     for key, node in section.get("properties", {}).items():
-        default = "required" if key in required else f"`{_shown(node.get('default'))}`"
-        yield f"| `{key}` | {_escaped(node.get('description', ''))} | {_escaped(_type(node, schema))} | {_escaped(default)} |"
+        cells = [f"`{key}`", node.get("description", ""), _taken(node, schema), _default(key, node, section)]
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _entry_lines(entry: Entry) -> Iterator[str]:
-    yield f"**`{entry.name}`** — {entry.summary}"
-    yield ""
-    schema = entry.schema().model_json_schema()
-    for key, text in entry.texts.items():
-        if key in schema.get("properties", {}):
-            schema["properties"][key]["description"] = text
-    if schema.get("properties"):
-        yield from _table(schema, schema)
-        yield ""
-
-
-def _type(node: dict[str, Any], schema: dict[str, Any]) -> str:
+def _taken(node: dict[str, Any], schema: dict[str, Any]) -> str:
     if "x-choice" in node:
-        kinds = ", ".join(node["x-choice"]["kinds"])
-        return f"{'list of ' if node.get('type') == 'array' else ''}choice of {kinds}"
-    if "$ref" in node:
-        return f"section {node['$ref'].rsplit('/', 1)[1]}"
-    if "enum" in node:
-        return " \\| ".join(f"`{value}`" for value in node["enum"])
-    if "const" in node:
-        return f"`{node['const']}`"
-    if "anyOf" in node:
-        return " or ".join(_type(option, schema) for option in node["anyOf"])
-    if node.get("type") == "array":
-        return f"list of {_type(node.get('items', {}), schema)}"
-    if node.get("type") == "object":
-        values = [*node.get("patternProperties", {}).values(), node.get("additionalProperties")]
-        return f"name -> {_type(values[0], schema)}" if isinstance(values[0], dict) else "name -> anything"
-    return " ".join(filter(None, [node.get("type", "any"), _range(node)]))
+        choice = f"{article(' or '.join(node['x-choice']['kinds']))}, see below"
+        several = any(option.get("type") == "array" for option in node.get("anyOf", [node]))
+        return f"a list, each {choice}" if several else choice
+    if not any(True for _ in _inside(node, schema)):
+        return describe(node, schema, quote="`")
+    simple = [option for option in node.get("anyOf", []) if "$ref" not in option]
+    other = f"{describe({'anyOf': simple}, schema, quote='`')}, or " if simple else ""
+    return "names, each to what is below" if node.get("type") == "object" else f"{other}keys, see below"
 
 
-def _range(node: dict[str, Any]) -> str:
-    bounds = [("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"), ("pattern", "like")]
-    return ", ".join(f"{sign} {node[key]}" for key, sign in bounds if key in node)
+def _default(key: str, node: dict[str, Any], section: dict[str, Any]) -> str:
+    if key in section.get("required", ()):
+        return "required"
+    value = node.get("default")
+    text = re.sub(r"(?<![.\d])(\d+)e", r"\1.0e", json.dumps(value, ensure_ascii=False))  # as YAML wants it
+    return "see below" if isinstance(value, dict) and value else f"`{text}`"
 
 
-def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 100 else "its own defaults"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\|", "|").replace("|", "\\|").replace("\n", " ")
+def _collect(path: str, node: dict[str, Any], schema: dict[str, Any], found: dict[str, str]) -> None:
+    for key, value in node.get("properties", {}).items():
+        inner = f"{path}.{key}".removeprefix(".")
+        found[inner] = found.get(inner) or value.get("description", "")
+        for name, section in _inside(value, schema):
+            _collect(f"{inner}{name}", section, schema, found)
+        for option in value.get("items", value).get("anyOf", []):
+            _collect(f"{inner}.{option.get('title', '')}", option, schema, found)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sys
 import time
 import traceback
@@ -10,9 +11,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from . import registry
-from .errors import M2MError
+from .errors import M2MError, printable
 
-__all__ = ["ERRORS", "Job", "last_error", "rule"]
+__all__ = ["ERRORS", "Job", "last_error", "rule", "use_library"]
 
 ERRORS = "logs/errors.jsonl"  # below the results folder: errors of the run in progress
 
@@ -30,13 +31,13 @@ class Job:
 
     def say(self, text: str) -> None:
         """One line to the person who watches, and to the log."""
-        print(f"{self.name}: {text}", file=self.console, flush=True)
-        print(text, flush=True)
+        print(f"{self.name}: {printable(text)}", file=self.console, flush=True)
+        print(printable(text), flush=True)
 
     def warn(self, warnings: Iterable[str]) -> None:
         """Say what is odd but allowed."""
         for warning in warnings:
-            self.say(f"warning: {_printable(warning)}")
+            self.say(f"warning: {warning}")
 
 
 @contextlib.contextmanager
@@ -44,24 +45,31 @@ def rule(snakemake: Any) -> Iterator[Job]:
     """Run the body of a rule: output goes to the rule's log, a known error to one line and its exit code."""
     console = sys.stderr
     job = Job(snakemake, console)
-    registry.use_plugins(snakemake.params.get("plugins", []))
-    Path(snakemake.log[0]).parent.mkdir(parents=True, exist_ok=True)
-    with open(snakemake.log[0], "a", buffering=1) as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+    with _to(snakemake.log[0]):
         begin = time.monotonic()
         try:
+            registry.use_plugins(snakemake.params.get("plugins", []))
             yield job
         except M2MError as error:
             traceback.print_exc()
             _fail(job, snakemake.params.errors, str(error), error.exit_code)
         except Exception as error:
             traceback.print_exc()
-            text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}; the traceback is in {snakemake.log[0]}"
-            _fail(job, snakemake.params.errors, text, 1)
+            text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            _fail(job, snakemake.params.errors, f"{text}; the traceback is in {snakemake.log[0]}", 1)
         job.say(f"{job.result or 'done'} ({time.monotonic() - begin:.1f} s)")
 
 
+@contextlib.contextmanager
+def _to(path: str) -> Iterator[None]:
+    """Append all output to a log."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", buffering=1) as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        yield
+
+
 def _fail(job: Job, path: str, text: str, code: int) -> None:
-    line = f"{job.name}: error: {_printable(text)}"
+    line = f"{job.name}: error: {printable(text)}"
     print(line, file=job.console, flush=True)
     print(line, flush=True)
     with contextlib.suppress(OSError):
@@ -71,15 +79,18 @@ def _fail(job: Job, path: str, text: str, code: int) -> None:
     sys.exit(code)
 
 
+def use_library(home: str | Path) -> None:
+    """Let the scripts that this process starts import the library of this clone, whatever else is installed."""
+    before = os.environ.get("PYTHONPATH")
+    if before is None or str(home) not in before.split(os.pathsep):
+        os.environ["PYTHONPATH"] = str(home) if not before else os.pathsep.join([str(home), before])
+
+
 def last_error(path: str | Path) -> tuple[list[str], int]:
     """The error lines of the run and the exit code of the first, (no lines, 1) when no job left one."""
+    records = []
     with contextlib.suppress(OSError):
-        records = [json.loads(line) for line in Path(path).read_text().splitlines()]
-        if records:
-            return [record["line"] for record in records], records[0]["code"]
-    return [], 1
-
-
-def _printable(text: str) -> str:
-    """One line without control characters, so that a name cannot drive the terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        for line in Path(path).read_text(errors="replace").splitlines():
+            with contextlib.suppress(ValueError):  # cut by a kill
+                records.append(json.loads(line))
+    return [record["line"] for record in records], records[0]["code"] if records else 1

@@ -15,8 +15,14 @@ from .registry import Entry, find
 
 __all__ = ["RUNNING", "Stages", "is_simulated"]
 
-NEEDS = {"power": "power_spectrum", "transfer": "power_spectrum", "correlation": "cross_correlation", "one_point": "one_point"}
+NEEDS = {  # the metrics that figures draw
+    "power": "power_spectrum",
+    "transfer": "power_spectrum",
+    "correlation": "cross_correlation",
+    "one_point": "one_point",
+}
 RUNNING = ("workers", "save_steps", "save_minutes", "threads")  # may change without changing the result
+CHOSEN = ("task", "model", "loss", "optimizer", "schedule")
 BEFORE = {  # the stages of an experiment and those whose results each depends on
     "statistics": (),
     "crops": (),
@@ -36,7 +42,7 @@ class Stages:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        for name in ("simulation", "catalogue", "moments", "statistics", "crops", "training", "inference", "evaluation"):
+        for name in ("simulation", "catalogue", "moments", *BEFORE):
             setattr(self, name, cache(getattr(self, name)))
         self._chain = cache(self._chain)  # type: ignore[method-assign]
         self._owners: dict[tuple[str, str], str] = {}  # (stage, what decides its result) -> experiment
@@ -53,17 +59,19 @@ class Stages:
 
     def catalogue(self, dataset: str) -> dict[str, Any]:
         """The table of samples and their folds."""
-        keys = self.config.datasets[dataset].model_dump()
+        chosen = self.config.datasets[dataset]
+        keys = chosen.model_dump()
         keys["folds"].pop("run")
-        kind = "simulation" if is_simulated(self.config.datasets[dataset]) else "source"
-        reads = [find("reader", name) for name in registry.entries("reader")]
-        code = [*reads, "m2m_core.data.catalogue"] if kind == "simulation" else [*reads, find(kind, keys["source"]["kind"])]
-        return self._with_code(keys, "m2m_core.data.catalogue", *code)
+        keys.pop("verify")
+        made = is_simulated(chosen)
+        sources = [] if made else [find("source", keys["source"]["kind"])]
+        return self._with_code(keys, "m2m_core.data.stage", *self._readers(dataset), *sources)
 
     def moments(self, dataset: str, transform: str) -> dict[str, Any]:
         """One pass over all fields of a dataset under one transform."""
         keys = {"transform": transform, "on_nonfinite": self.config.datasets[dataset].on_nonfinite}
-        return self._with_code(keys, "m2m_core.statistics", find("transform", transform))
+        code = [find("transform", transform), *self._readers(dataset)]
+        return self._with_code(keys, "m2m_core.statistics", *code)
 
     # ---- of an experiment
 
@@ -79,10 +87,11 @@ class Stages:
 
     def crops(self, experiment: str) -> dict[str, Any]:
         """The lattice of crops; of the model only its geometry matters."""
-        model = dict(self._of(experiment).model)
-        entry = find("geometry", model["name"], f"experiments.{experiment}.model (register a geometry for it)")
-        name = model.pop("name")
-        keys = {"crops": self._of(experiment).crops.model_dump(), "geometry": {"name": name, "options": model}}
+        model = self._chosen(experiment, "model")
+        entry = find("geometry", model["name"], f"experiments.{experiment}.model: its halo")
+        options = {key: value for key, value in model.items() if key in entry.options}
+        geometry = {"name": model["name"], "options": options}
+        keys = {"crops": self._of(experiment).crops.model_dump(), "geometry": geometry}
         return self._with_code(keys, "m2m_core.crops", entry)
 
     def training(self, experiment: str) -> dict[str, Any]:
@@ -108,8 +117,9 @@ class Stages:
     def evaluation(self, experiment: str) -> dict[str, Any]:
         """What is measured."""
         metrics = self._of(experiment).evaluation
-        code = [find("metric", str(metric["name"])) for metric in metrics if isinstance(metric, dict)]
-        return self._with_code({"evaluation": metrics}, "m2m_core.evaluation", find("task", self._task(experiment)), *code)
+        code = [find("metric", metric["name"]) for metric in metrics if isinstance(metric, dict)]
+        code += self._code(experiment, ("task",))
+        return self._with_code({"evaluation": metrics}, "m2m_core.evaluation", *code)
 
     # ---- of the report
 
@@ -160,21 +170,27 @@ class Stages:
 
     def _of(self, experiment: str) -> Experiment:
         if experiment not in self.config.experiments:
-            raise ConfigError(f"experiments: unknown {experiment!r}; {registry.hint(experiment, self.config.experiments)}")
+            hint = registry.hint(experiment, self.config.experiments)
+            raise ConfigError(f"experiments: unknown {experiment!r}; {hint}")
         return self.config.experiments[experiment]
 
-    def _task(self, experiment: str) -> str:
-        task: Any = self._of(experiment).task
-        return task["name"]
+    def _chosen(self, experiment: str, kind: str) -> dict[str, Any]:
+        value: Any = getattr(self._of(experiment), kind)
+        return dict(value)
 
     def _code(self, experiment: str, kinds: tuple[str, ...] | None = None) -> list[Entry]:
-        """The entries that the experiment chooses, and its normalisations."""
-        chosen = self._of(experiment).model_dump()
-        normal = chosen["normalize"]
-        names = {k: chosen[k]["name"] for k in ("task", "model", "loss", "optimizer", "schedule")}
+        """The entries that the experiment chooses, its normalisations and what reads its files."""
+        names = {kind: self._chosen(experiment, kind)["name"] for kind in CHOSEN}
         names["geometry"] = names["model"]
         entries = [find(kind, name) for kind, name in names.items() if kinds is None or kind in kinds]
-        return entries + [find(kind, n[kind]) for n in normal.values() for kind in ("transform", "scaling")]
+        normal = self._of(experiment).model_dump()["normalize"].values()
+        entries += [find(kind, n[kind]) for n in normal for kind in ("transform", "scaling")]
+        return entries + self._readers(self._of(experiment).dataset)
+
+    def _readers(self, dataset: str) -> list[Entry]:
+        """What reads the files of a dataset: HDF5 where they are made here, any format where they are found."""
+        made = is_simulated(self.config.datasets[dataset])
+        return [entry for name, entry in registry.entries("reader").items() if name == "hdf5" or not made]
 
     @staticmethod
     def _with_code(keys: Mapping[str, Any], *code: str | Entry) -> dict[str, Any]:

@@ -23,7 +23,6 @@ __all__ = ["Moments", "moments", "of_fold", "pool", "read_moments", "write_momen
 BLOCK = 2**17  # values: with their float64 copy they stay in the second-level cache
 LANE = 2**12  # values of a dot product: short enough that BLAS starts no threads
 ONES = np.ones(BLOCK)
-FAR = 100.0  # how much larger than the variance the square of the pivot's distance may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +143,7 @@ def _part(part: Part, transform: Transform) -> "list[Channel]":
     if (now.size, now.shape, now.dtype) != (part.size, part.shape, part.dtype):
         raise DataError(f"{printable(part.file)}: changed since the catalogue was made")
     array = open_array(part.file, part.dataset)
-    found = _measure(array, [Channel(transform) for _ in range(part.shape[0])])
-    far = [one for one in found if one.far]
-    if far:  # rare: the first block was nothing like the rest
-        found = _measure(array, [Channel(transform, one.mean if one.far else one.pivot) for one in found])
-    return found
-
-
-def _measure(array: Array, channels: "list[Channel]") -> "list[Channel]":
+    channels = [Channel(transform) for _ in range(part.shape[0])]
     for channel, block in _blocks(array):
         channels[channel].add(block)
     return channels
@@ -181,8 +173,9 @@ def _places(array: Array) -> Iterator[tuple[slice, ...]]:
 class Channel:
     """Running sums of one channel about a pivot near its mean, so that no digits cancel."""
 
-    def __init__(self, transform: Transform, pivot: float | None = None) -> None:
-        self.transform, self.pivot = transform, pivot
+    def __init__(self, transform: Transform) -> None:
+        self.transform = transform
+        self.pivot: float | None = None  # the mean of the first block: the rest is at most its share further away
         self.count = self.nonfinite = 0
         self.low, self.high = math.inf, -math.inf
         self.sums: list[float] = []
@@ -222,19 +215,6 @@ class Channel:
         self.sums.append(_dot(values, ONES[: len(values)]))
         self.squares.append(_dot(values, values))
 
-    @property
-    def mean(self) -> float:
-        """The mean, rounded to float64."""
-        return self.pivot + math.fsum(self.sums) / self.count
-
-    @property
-    def far(self) -> bool:
-        """Whether the pivot lies so far from the mean that digits were lost."""
-        if not self.count or self.low == self.high:
-            return False
-        shift, square = math.fsum(self.sums) / self.count, math.fsum(self.squares) / self.count
-        return shift**2 * (1 + 1 / FAR) > square
-
     def row(self, sample: str, field: str, channel: int) -> Moments:
         """The moments about the mean."""
         if not self.count:
@@ -242,7 +222,7 @@ class Channel:
         shift = math.fsum(self.sums) / self.count
         mean = self.pivot + shift
         rest = (self.pivot - mean) + shift
-        m2 = math.fsum(self.squares) - shift**2 * self.count if self.low < self.high else 0.0
+        m2 = math.fsum(self.squares) - shift**2 * self.count
         return Moments(
             sample, field, channel, self.count, mean, max(m2, 0.0), self.low, self.high, self.nonfinite, rest
         )

@@ -8,12 +8,14 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ..errors import RunError
+from ..errors import DataError, Diverged
 from ..files import replaced
 
-__all__ = ["add", "create", "read"]
+__all__ = ["add", "check", "create", "read"]
 
 CHUNK = 2**20  # most values of one HDF5 chunk
+CACHE = 2**26  # bytes of chunks that are kept until they are full
+LISTED = 5
 FILTERS: dict[str, dict[str, Any]] = {
     "gzip": {"compression": "gzip", "compression_opts": 4, "shuffle": True},
     "lzf": {"compression": "lzf", "shuffle": True},
@@ -23,8 +25,8 @@ FILTERS: dict[str, dict[str, Any]] = {
 
 @contextlib.contextmanager
 def create(path: str | Path, attributes: Mapping[str, Any]) -> Iterator[h5py.File]:
-    """A file to `add` samples to; it appears at `path` when the block ends well, with `attributes` and `complete` = 1."""
-    with replaced(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+    """A file to `add` samples to; it appears at `path` when the block ends well, with `attributes`, `complete` = 1."""
+    with replaced(path) as temporary, h5py.File(temporary, "w", libver="latest", rdcc_nbytes=CACHE) as file:
         yield file
         file.attrs.update({**attributes, "complete": 1})
 
@@ -37,23 +39,66 @@ def add(
     attributes: Mapping[str, Any],
     compression: str,
 ) -> None:
-    """Write sample `name`, (C, *space) float32, from (place, values) blocks; memory is that of one block."""
+    """Write sample `name`, (C, *space) float32, from (place, values) blocks; memory is that of one block.
+
+    Raises Diverged on a value that is not finite.
+    """
     dataset = file.create_dataset(name, shape, "f4", chunks=_chunks(shape), fletcher32=True, **FILTERS[compression])
     dataset.attrs.update(attributes)
     for place, block in blocks:
+        if not np.isfinite(block).all():
+            bad = block.size - np.count_nonzero(np.isfinite(block))
+            raise Diverged(f"sample {name!r}: {bad} predicted values are not finite; look at its input, or train anew")
         dataset[place] = block
 
 
+def check(path: str | Path, shapes: Mapping[str, tuple[int, ...]], model: str) -> None:
+    """Refuse a file that does not hold exactly the samples `shapes` (id -> (C, *space)), predicted by `model`.
+
+    Raises DataError with the ids; cost grows with the number of samples, not with their size.
+    """
+    with _opened(path) as file:
+        found = {name: tuple(file[name].shape) for name in file}
+        made_by, complete = str(file.attrs.get("model", "")), file.attrs.get("complete", 0) == 1
+    problems = {
+        "no prediction of": [name for name in shapes if name not in found],
+        "prediction of unknown": [name for name in found if name not in shapes],
+        "another shape for": [
+            f"{name} {found[name]}, expected {tuple(shape)}"
+            for name, shape in shapes.items()
+            if found.get(name, tuple(shape)) != tuple(shape)
+        ],
+    }
+    texts = [f"{problem} {_some(names)}" for problem, names in problems.items() if names]
+    if not complete:
+        texts = ["not complete"]
+    if not texts and made_by != model:
+        texts = [f"made by model {made_by[:12]}, not by {model[:12]}"]
+    if texts:
+        raise DataError(f"{path}: {'; '.join(texts)}; delete it to predict anew")
+
+
 def read(path: str | Path, name: str) -> np.ndarray:
-    """Sample `name`, (C, *space) float32; raises RunError on a missing sample, a damaged file or a failed checksum."""
+    """Sample `name`, (C, *space) float32; raises DataError on a missing sample, a damaged file, a failed checksum."""
+    with _opened(path) as file:
+        if name not in file:
+            raise DataError(f"{path}: no prediction of sample {name!r}; it has {_some(sorted(file))}")
+        return file[name][...]
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
-            if name in file:
-                return file[name][...]
-            known = sorted(file)
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: not readable: {' '.join(str(error).split())[:120]}; delete it to make it anew") from error
-    raise RunError(f"{path}: no prediction of sample {name!r}; it has {len(known)}: {', '.join(known[:5])}")
+            yield file
+    except (OSError, ValueError, RuntimeError, KeyError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise DataError(f"{path}: not readable: {reason}; delete it to predict anew") from error
+
+
+def _some(names: list[str]) -> str:
+    text = ", ".join(names[:LISTED]) or "nothing"
+    return f"{text}, ... ({len(names)})" if len(names) > LISTED else text
 
 
 def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:

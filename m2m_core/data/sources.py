@@ -5,7 +5,7 @@ import os
 import re
 import time
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from ..registry import register
 from .catalogue import Part, Sample, natural
 from .patterns import Match, expand, files
 from .readers import Header, attributes, headers, printable
+from .readers.probe import probe
 
 __all__ = ["hdf5", "inventory", "npy"]
 
@@ -54,7 +55,7 @@ def npy(
     found = _found(input, target, baselines)
     choose = _quantities(found, quantities)
     given = {"box_size": box_size, "redshift": redshift, "omega_m": omega_m, "periodic": periodic}
-    return _samples(found, dict.fromkeys(found, ""), choose, given)
+    return _samples(found, {key: "" for key, _ in _columns(found)}, choose, given)
 
 
 @register("source", "hdf5")
@@ -87,7 +88,9 @@ def hdf5(
     _known("datasets", datasets, found)
     choose = _quantities(found, quantities)
     given = {"box_size": box_size, "redshift": redshift, "omega_m": omega_m, "periodic": periodic}
-    return _samples(found, {field: datasets.get(field, field) for field in found}, choose, given, datasets)
+    inside = _inside(found, datasets)
+    probe(_by_file((match.file, inside[key]) for key, ids in _columns(found) for match in ids.values()))
+    return _samples(found, inside, choose, given)
 
 
 def inventory(source: Mapping[str, Any]) -> list[tuple[str, int, int]]:
@@ -155,7 +158,7 @@ def _by_id(what: str, patterns: Iterable[str]) -> dict[str, Match]:
 
 
 def _check_pairs(found: Fields) -> None:
-    columns = {_label(field, part): ids for field, parts in found.items() for part, ids in parts.items()}
+    columns = {".".join(filter(None, key)): ids for key, ids in _columns(found)}
     everyone = set().union(*columns.values())
     lacks = []
     for label, ids in columns.items():
@@ -166,8 +169,8 @@ def _check_pairs(found: Fields) -> None:
         raise DataError(f"unpaired files: {'; '.join(lacks)}; expected every sample in every field")
 
 
-def _label(field: str, part: str) -> str:
-    return f"{field}.{part}" if part else field
+def _columns(found: Fields) -> Iterator[tuple[tuple[str, str], dict[str, Match]]]:
+    return (((field, part), ids) for field, parts in found.items() for part, ids in parts.items())
 
 
 def _known(option: str, given: Mapping[str, Any], found: Fields) -> None:
@@ -179,7 +182,12 @@ def _known(option: str, given: Mapping[str, Any], found: Fields) -> None:
 
 def _quantities(found: Fields, given: Mapping[str, str]) -> dict[tuple[str, str], str | None]:
     _known("quantities", given, found)
-    return {(f, part): given.get(part, given.get(f)) for f, parts in found.items() for part in parts}
+    return {(field, part): given.get(part, given.get(field)) for (field, part), _ in _columns(found)}
+
+
+def _inside(found: Fields, given: Mapping[str, str]) -> dict[tuple[str, str], str]:
+    """The dataset that holds a part: as given for it or for its field, else its own name."""
+    return {(field, part): given.get(part, given.get(field, part or field)) for (field, part), _ in _columns(found)}
 
 
 # ---- samples from headers
@@ -187,25 +195,17 @@ def _quantities(found: Fields, given: Mapping[str, str]) -> dict[tuple[str, str]
 
 def _samples(
     found: Fields,
-    datasets: Mapping[str, str],
+    inside: Mapping[tuple[str, str], str],
     quantities: Mapping[tuple[str, str], str | None],
     given: Mapping[str, Any],
-    named_parts: Mapping[str, str] | None = None,
 ) -> list[Sample]:
     """One candidate a sample, its digests and fold still unknown."""
-    inside = {}
-    for field, parts in found.items():
-        for part in parts:
-            name = datasets[field]
-            if named_parts is not None and part:
-                name = named_parts.get(part, named_parts.get(field, part))
-            inside[field, part] = name
     ids = sorted(next(iter(found["input"].values())), key=natural)
     return [_sample(name, found, inside, quantities, given) for name in ids]
 
 
 def _sample(name: str, found: Fields, inside: Mapping, quantities: Mapping, given: Mapping[str, Any]) -> Sample:
-    places = {(f, part): ids[name] for f, parts in found.items() for part, ids in parts.items()}
+    places = {key: ids[name] for key, ids in _columns(found)}
     read = _headers({(match.file, inside[key]) for key, match in places.items()})
     fields: dict[str, tuple[Part, ...]] = {}
     for (field, part), match in places.items():
@@ -218,14 +218,18 @@ def _sample(name: str, found: Fields, inside: Mapping, quantities: Mapping, give
 
 
 def _headers(wanted: Iterable[tuple[str, str]]) -> Read:
-    files: dict[str, list[str]] = {}
-    for file, dataset in sorted(wanted):
-        files.setdefault(file, []).append(dataset)
     return {
         (file, name): (header, said)
-        for file, names in files.items()
+        for file, names in _by_file(wanted).items()
         for name, header, said in zip(names, headers(file, names), attributes(file, names), strict=True)
     }
+
+
+def _by_file(wanted: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    files: dict[str, list[str]] = {}
+    for file, dataset in sorted(set(wanted)):
+        files.setdefault(file, []).append(dataset)
+    return files
 
 
 def _quantity(file: str, said: Mapping[str, Any]) -> str:

@@ -61,4 +61,6 @@ def _check_groups(samples: Sequence[Sample], places: Mapping[str, int], wanted: 
     seen: dict[str, int] = {}
     for sample in samples:
         if seen.setdefault(sample.group, places[sample.id]) != places[sample.id]:
-            raise ConfigError(f"folds.given: group {sample.group!r} is in folds {seen[sample.group]} and {places[sample.id]}")
+            raise ConfigError(
+                f"folds.given: group {sample.group!r} is in folds {seen[sample.group]} and {places[sample.id]}"
+            )

@@ -1,16 +1,24 @@
-"""Where training runs: choice of the device, and what to record about it."""
+"""Where models run: choice of the device, what to record about it, and what to do when its memory runs out."""
 
+import contextlib
 import os
 import platform
 import resource
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
-from ..errors import ConfigError
+from ..errors import ConfigError, RunError
 
-__all__ = ["choose", "hardware", "move", "peak_memory"]
+__all__ = [
+    "choose", "described", "environment", "hardware", "memory_errors", "move", "peak_memory", "repeat_exactly",
+    "seed",
+]  # fmt: skip
+
+WORDS = ("not enough memory", "can't allocate memory", "out of memory")
+LOST = ("killed by signal", "exited unexpectedly")  # what torch says of a reading process
 
 
 def choose(device: str) -> torch.device:
@@ -35,6 +43,21 @@ def move(batch: Any, device: torch.device) -> Any:
     return batch
 
 
+def repeat_exactly() -> None:
+    """Let cuDNN take only algorithms that give the same bits each time: some of the faster ones add in any order."""
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
+def seed(device: torch.device, value: int) -> None:
+    """Begin the random numbers of the CPU and of `device` anew: a tenth of the time of torch.manual_seed."""
+    torch.default_generator.manual_seed(value)
+    if device.type == "cuda":
+        torch.cuda.init()
+        index = torch.cuda.current_device() if device.index is None else device.index
+        torch.cuda.default_generators[index].manual_seed(value)
+
+
 def peak_memory(device: torch.device) -> float:
     """Largest memory used so far [MiB]: of the device, or of this process on a CPU."""
     if device.type == "cuda":
@@ -42,7 +65,43 @@ def peak_memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
+def described(device: torch.device) -> str:
+    """The device for people: the name of a GPU, the threads of a CPU."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    threads = torch.get_num_threads()
+    return f"{device} ({threads} thread{'s' * (threads > 1)})"
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What the last bits of a result depend on: the kind of device, the number of threads, the versions."""
+    gpu = device.type == "cuda"
+    name = torch.cuda.get_device_name(device) if gpu else platform.machine()
+    versions = {"torch": str(torch.__version__), "numpy": np.__version__}
+    return {"device": name, **versions, **({} if gpu else {"threads": torch.get_num_threads()})}
+
+
 def hardware(device: torch.device) -> dict[str, Any]:
     """What a report says about the machine: an allow-list, never the environment."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {"device": str(device), "name": name, "threads": torch.get_num_threads(), "cores": os.cpu_count()}
+
+
+@contextlib.contextmanager
+def memory_errors(advice: str) -> Iterator[None]:
+    """Raise RunError with `advice`, the keys to change, where memory is the cause of an error."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise RunError(f"out of memory: {advice}; {_first_line(error)}") from error
+    except RuntimeError as error:
+        if any(word in str(error) for word in WORDS):
+            raise RunError(f"out of memory: {advice}; {_first_line(error)}") from error
+        if "DataLoader worker" in str(error) and any(word in str(error) for word in LOST):
+            text = "a process that reads crops was killed, likely for memory (main or /dev/shm); lower training.workers"
+            raise RunError(f"{text}; {_first_line(error)}") from error
+        raise
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:120]

@@ -1,14 +1,12 @@
 """Regress one field on another, crop by crop (U-Net, V-Net): displacement to displacement, density to density."""
 
 from collections.abc import Iterator
-from functools import cache, partial
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from .. import models, registry
+from .. import losses, models, registry
 from ..crops import Tile, tiles
 from ..data.augment import Symmetry, draw
 from ..data.catalogue import Sample
@@ -29,8 +27,8 @@ Example = tuple[str, tuple[int, ...]]  # sample id, corner of the crop [voxels]
 class FieldToField:
     """One network from the crop of an input field, with its halo, to the crop of the target field.
 
-    The loss compares normalised fields. Baselines are the input as it is, where it has the target's shape, and every
-    further field of the dataset.
+    The loss compares normalised fields; voxels whose target is not finite count as learnt. Baselines are every further
+    field of the dataset and, where it is what the target is channel by channel, the input.
     """
 
     def __init__(self, study: Study) -> None:
@@ -44,7 +42,8 @@ class FieldToField:
         build = registry.load("optimizer", optimizer.pop("name"))
         self.optimizers = {"model": build(self.modules["model"].parameters(), **optimizer)}
         loss = dict(self.settings["loss"])
-        self.loss = partial(registry.load("loss", loss.pop("name")), **loss)
+        self.loss = losses.build(loss.pop("name"), loss)
+        self.twins: dict[str, nn.Module] = {}  # networks of the same weights that pad otherwise
 
     def _normalizer(self, side: str) -> Normalizer:
         chosen = self.settings["normalize"][side]
@@ -96,10 +95,12 @@ class FieldToField:
     ) -> np.ndarray:
         corner = [a - h for a, h in zip(start, halo, strict=True)]
         block = self.fields.block(sample, side, corner, [n + 2 * h for n, h in zip(size, halo, strict=True)])
+        if symmetry is not None:  # before normalisation, whose shifts need not be the same for all components
+            block = symmetry.apply(block, sample.quantities(side))
         block = self.normal[side].forward(block, sample)
         if self.masked and side == "input":
             np.nan_to_num(block, copy=False, nan=0.0, posinf=0.0, neginf=0.0)  # the mean, after normalisation
-        return symmetry.apply(block, sample.quantities(side)) if symmetry else block
+        return block
 
     def collate(self, items: list[tuple[np.ndarray, np.ndarray]]) -> tuple[torch.Tensor, ...]:
         """(inputs (B, C, ...), targets (B, C', ...))."""
@@ -110,8 +111,8 @@ class FieldToField:
     def step(self, batch: tuple[torch.Tensor, torch.Tensor]) -> dict[str, torch.Tensor]:
         """One step down the gradient of the loss."""
         loss = self._loss(batch)
-        descend(loss, self.optimizers["model"], self.settings["training"]["clip"])
-        return {"loss": loss.detach()}
+        scalars = descend(loss, self.optimizers["model"], self.settings["training"]["clip"])
+        return {"loss": loss.detach(), **scalars}
 
     def measure(self, batch: tuple[torch.Tensor, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The loss."""
@@ -165,29 +166,30 @@ class FieldToField:
         model = self.modules["model"]
         if padding == self.study.crops.padding:
             return model
-        other = self._twin(padding)
-        other.load_state_dict(model.state_dict())
-        return other.to(next(model.parameters()).device).eval()
-
-    @cache  # noqa: B019 (a task lives as long as its process)
-    def _twin(self, padding: str) -> nn.Module:
-        return self._network(padding)
+        if padding not in self.twins:
+            self.twins[padding] = self._network(padding).to(next(model.parameters()).device).eval()
+        self.twins[padding].load_state_dict(model.state_dict())
+        return self.twins[padding]
 
     def evaluate(self, prediction: np.ndarray, sample: Sample) -> list[Row]:
-        """Every metric of the emulator, of the input as it is, and of every baseline of the dataset."""
+        """Every metric of the emulator, of the input as it is, and of every baseline of the dataset.
+
+        Where the truth is not finite, all are zero. Where a baseline is not, it is forgiven; the emulator never is.
+        """
         truth = self.fields.whole(sample, "target")
         sources = {"emulator": prediction}
-        for name in [field for field in sample.fields if field != "target"]:
-            if sample.shape(name) == truth.shape:
-                sources[name] = self.fields.whole(sample, name)
+        for name in _baselines(sample):
+            field = self.fields.whole(sample, name)
+            sources[name] = np.where(np.isfinite(field), field, truth) if self.masked else field
         metrics = {m["name"]: {k: v for k, v in m.items() if k != "name"} for m in self.settings["evaluation"]}
         known = sample.box_size, sample.periodic, sample.quantities("target"), metrics
-        return [
-            (source, *row) for source, field in sources.items() for row in compare(*_finite(field, truth), *known)
-        ]
+        unknown = ~np.isfinite(truth)
+        if unknown.any():
+            truth, sources = np.where(unknown, 0, truth), {k: np.where(unknown, 0, v) for k, v in sources.items()}
+        return [(name, *row) for name, field in sources.items() for row in compare(field, truth, *known)]
 
 
-def _finite(field: np.ndarray, truth: np.ndarray) -> tuple[Any, Any]:
-    """Both fields with zeros where either is not finite."""
-    bad = ~(np.isfinite(field) & np.isfinite(truth))
-    return (np.where(bad, 0.0, field), np.where(bad, 0.0, truth)) if bad.any() else (field, truth)
+def _baselines(sample: Sample) -> list[str]:
+    """The fields that may be taken for the target, by their shapes and, of the input, by its quantities."""
+    others = [name for name in sample.fields if name != "target" and sample.shape(name) == sample.shape("target")]
+    return [n for n in others if n != "input" or sample.quantities(n) == sample.quantities("target")]

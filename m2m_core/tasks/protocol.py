@@ -72,7 +72,7 @@ class Task(Protocol):
         """Examples -> a batch: a tensor, or a tuple or dict of tensors."""
 
     def step(self, batch: Any) -> dict[str, torch.Tensor]:
-        """One update of every module; scalars to record, the first is the loss."""
+        """One update of every module; scalars to record, the same at each step, the first is the loss."""
 
     def measure(self, batch: Any) -> dict[str, torch.Tensor]:
         """The scalars that choose the best model, the first being made small; nothing is updated."""
@@ -90,10 +90,13 @@ def build(study: Study) -> Task:
     return registry.load("task", study.experiment["task"]["name"])(study)
 
 
-def descend(loss: torch.Tensor, optimizer: torch.optim.Optimizer, clip: float | None) -> None:
-    """One step of `optimizer` down the gradient of `loss`, whose norm is limited to `clip`."""
+def descend(loss: torch.Tensor, optimizer: torch.optim.Optimizer, clip: float | None) -> dict[str, torch.Tensor]:
+    """One step of `optimizer` down the gradient of `loss`; with `clip`, its norm is limited to that, and returned."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    scalars = {}
     if clip is not None:
-        torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        scalars["gradient"] = torch.nn.utils.clip_grad_norm_(parameters, clip)
     optimizer.step()
+    return scalars

@@ -16,7 +16,8 @@ __all__ = ["read_record", "read_study"]
 def read_study(experiment: Mapping[str, Any], files: Any, fold: int) -> Study:
     """The study of `fold`; `files` has the paths `catalogue`, `statistics` and `crops`."""
     catalogue = Catalogue.read(files.catalogue)
-    return Study(experiment, catalogue, read_record(files.statistics), Crops.read(files.crops), fold)
+    crops = Crops.read(files.crops, catalogue)
+    return Study(experiment, catalogue, read_record(files.statistics), crops, fold)
 
 
 def read_record(path: str | Path) -> dict[str, Any]:
@@ -24,4 +25,6 @@ def read_record(path: str | Path) -> dict[str, Any]:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RunError(f"{path}: not readable ({' '.join(str(error).split())[:80]}); delete it to make it anew") from None
+        raise RunError(
+            f"{path}: not readable ({' '.join(str(error).split())[:80]}); delete it to make it anew"
+        ) from None

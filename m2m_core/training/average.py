@@ -10,21 +10,23 @@ __all__ = ["Average"]
 
 
 class Average:
-    """Averages the parameters of `modules`: mean <- d mean + (1 - d) weight, d = min(decay, (1 + step)/(10 + step)).
+    """Averages the state of `modules`: mean <- d mean + (1 - d) value, d = min(decay, (1 + step)/(10 + step)).
 
-    The smaller decay of the first steps forgets the initial weights; buffers are not averaged.
+    The smaller decay of the first steps forgets the initial weights. Parameters and buffers are averaged alike, so that
+    the statistics of batch normalisation belong to the averaged weights; counters are left as they are.
     """
 
     def __init__(self, modules: Mapping[str, nn.Module], decay: float) -> None:
         self.decay = decay
-        self.weights = {f"{m}.{k}": p for m, module in modules.items() for k, p in module.named_parameters()}
-        self.means = {key: weight.detach().clone() for key, weight in self.weights.items()}
+        states = {f"{m}.{key}": value for m, module in modules.items() for key, value in module.state_dict().items()}
+        self.values = {key: value for key, value in states.items() if value.is_floating_point()}
+        self.means = {key: value.detach().clone() for key, value in self.values.items()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after update number `step` (from 0)."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.means.values()), list(self.weights.values()), 1 - decay)
+        torch._foreach_lerp_(list(self.means.values()), list(self.values.values()), 1 - decay)
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
@@ -37,9 +39,9 @@ class Average:
 
     @torch.no_grad()
     def _swap(self) -> None:
-        for key, weight in self.weights.items():
-            kept = weight.clone()
-            weight.copy_(self.means[key])
+        for key, value in self.values.items():
+            kept = value.clone()
+            value.copy_(self.means[key])
             self.means[key].copy_(kept)
 
     def state(self) -> dict[str, torch.Tensor]:

@@ -1,17 +1,20 @@
 """Which examples make which batch: a pure function of (seed, step), so that resuming needs no random state."""
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..errors import RunError
-from ..tasks.protocol import Task
+from ..errors import M2MError
+from ..tasks.protocol import Split, Task
 
-__all__ = ["Examples", "batches", "members"]
+__all__ = ["FIT", "VALIDATE", "Batches", "Key", "members", "stream"]
 
+FIT, VALIDATE = "fit", "validate"
+Key = tuple[str, int]  # FIT and the number of the update, or VALIDATE and the number of the batch
 ORDER, ITEM = 0, 1  # purposes of random numbers
 
 
@@ -26,51 +29,68 @@ def _order(count: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, ORDER, epoch]).permutation(count)
 
 
-class Examples(torch.utils.data.Dataset):
-    """The examples of a task as a map from (epoch, number); all randomness comes from these two and the seed."""
+class Batches(torch.utils.data.Dataset):
+    """All batches of a training by key; each depends on its key and the seed alone."""
 
-    def __init__(self, task: Task, examples: Any, seed: int) -> None:
-        self.task, self.examples, self.seed = task, examples, seed
+    def __init__(self, task: Task, split: Split, batch_size: int, seed: int) -> None:
+        self.task, self.split, self.batch_size, self.seed = task, split, batch_size, seed
 
-    def __getitem__(self, key: tuple[int, int]) -> Any:
-        epoch, number = key
-        rng = np.random.default_rng([self.seed, ITEM, epoch, number])
-        return self.task.item(self.examples[number], rng)
+    def __getitem__(self, key: Key) -> Any:
+        try:
+            return self.task.collate(self.items(key))
+        except M2MError as error:
+            return error  # as a value: on the way out of a process, raised errors lose their one line
+
+    def items(self, key: Key) -> list[Any]:
+        """The examples of a batch."""
+        purpose, number = key
+        if purpose == VALIDATE:
+            first = number * self.batch_size
+            last = min(first + self.batch_size, len(self.split.validate))
+            return [self.task.item(self.split.validate[i], None) for i in range(first, last)]
+        epoch, numbers = self.members(number)
+        return [self._item(epoch, int(i)) for i in numbers]
+
+    def members(self, step: int) -> tuple[int, np.ndarray]:
+        """Epoch and examples of update number `step`."""
+        return members(len(self.split.fit), self.batch_size, self.seed, step)
+
+    def _item(self, epoch: int, number: int) -> Any:
+        return self.task.item(self.split.fit[number], np.random.default_rng([self.seed, ITEM, epoch, number]))
+
+    @property
+    def validations(self) -> list[Key]:
+        """Keys of all validation examples."""
+        return [(VALIDATE, n) for n in range(-(-len(self.split.validate) // self.batch_size))]
 
 
-def batches(task: Task, examples: Any, batch_size: int, seed: int, start: int, stop: int, workers: int) -> Iterator[Any]:
-    """The batches of updates `start` to `stop`, read ahead by `workers` processes, the same with any number of them."""
-    source = Examples(task, examples, seed)
-    keys = _Keys(len(examples), batch_size, seed, start, stop)
-    if workers:
-        return _loaded(source, keys, task, workers)
-    return (task.collate([source[key] for key in batch]) for batch in keys)
+def stream(source: Batches, keys: Iterable[Key], workers: int, pinned: bool) -> Iterator[Any]:
+    """The batches of `keys`, read ahead by `workers` processes, the same with any number of them."""
+    for batch in _loaded(source, keys, workers, pinned) if workers else map(source.__getitem__, keys):
+        if isinstance(batch, M2MError):
+            raise batch
+        yield batch
 
 
-class _Keys:
-    """The (epoch, number) keys of each batch, as the loader wants to iterate over them."""
-
-    def __init__(self, count: int, batch_size: int, seed: int, start: int, stop: int) -> None:
-        self.shape, self.steps = (count, batch_size, seed), range(start, stop)
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for step in self.steps:
-            epoch, numbers = members(*self.shape, step)
-            yield [(epoch, int(number)) for number in numbers]
-
-
-def _loaded(source: Examples, keys: Any, task: Task, workers: int) -> Iterator[Any]:
-    loader = torch.utils.data.DataLoader(
+def _loaded(source: Batches, keys: Iterable[Key], workers: int, pinned: bool) -> Iterable[Any]:
+    return torch.utils.data.DataLoader(
         source,
-        batch_sampler=keys,
+        sampler=keys,  # type: ignore[arg-type]
+        batch_size=None,  # a key is a whole batch
+        collate_fn=_unchanged,
         num_workers=workers,
-        collate_fn=task.collate,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=pinned,
+        worker_init_fn=_leave_signals_to_the_trainer,
+        multiprocessing_context="fork",  # the task is shared, not copied
         generator=torch.Generator(),  # its own, so that the global one is not advanced
     )
-    try:
-        yield from loader
-    except RuntimeError as error:
-        if "killed by signal" not in str(error):
-            raise
-        raise RunError("a process that reads crops was killed, likely for memory; lower training.workers") from error
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+def _leave_signals_to_the_trainer(worker: int) -> None:
+    """A scheduler signals all processes of a job; the trainer still needs its batches to finish a step and save."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)

@@ -1,8 +1,10 @@
-"""The state of a training on disk: one file, whole or absent, loaded without executing anything."""
+"""The state of a training on disk: one file, whole or absent, checked, and loaded without executing anything."""
 
+import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -10,7 +12,7 @@ import torch
 from ..errors import RunError
 from ..files import write_whole
 
-__all__ = ["restore", "save"]
+__all__ = ["nonfinite", "restore", "save"]
 
 PLAIN = (bool, int, float, str, type(None), torch.Tensor)
 
@@ -18,7 +20,7 @@ PLAIN = (bool, int, float, str, type(None), torch.Tensor)
 def save(path: Path, state: Mapping[str, Any]) -> None:
     """Write `state` (tensors, numbers, texts, lists and dicts of them); raises RunError on anything else."""
     _refuse_foreign(state, path)
-    write_whole(path, lambda stream: torch.save(dict(state), stream))
+    write_whole(path, lambda stream: _write(dict(state), stream))
 
 
 def restore(path: Path, identity: str) -> dict[str, Any] | None:
@@ -26,6 +28,9 @@ def restore(path: Path, identity: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
+        with zipfile.ZipFile(path) as archive:  # torch does not look at its checksums
+            if (damaged := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f"checksum of {damaged}")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "") or "empty file"
@@ -34,14 +39,36 @@ def restore(path: Path, identity: str) -> dict[str, Any] | None:
     if not isinstance(state, dict) or state.get("identity") != identity:
         found = state.get("identity") if isinstance(state, dict) else type(state).__name__
         raise RunError(f"{path}: belongs to training {found}, not to {identity}; delete it to train anew")
+    if bad := nonfinite(state["modules"]):
+        raise RunError(f"{path}: {bad} is not finite; delete it to train anew")
     return state
 
 
+def nonfinite(states: Mapping[str, Mapping[str, torch.Tensor]]) -> str | None:
+    """The first of the tensors, module -> key -> values, that holds NaN or infinity: one wait for the device in all."""
+    tensors = {f"{m}.{k}": v for m, state in states.items() for k, v in state.items() if v.is_floating_point()}
+    if not tensors:
+        return None
+    finite = torch.stack([value.detach().isfinite().all() for value in tensors.values()]).tolist()
+    return next((key for key, good in zip(tensors, finite, strict=True) if not good), None)
+
+
+def _write(state: dict[str, Any], stream: IO[bytes]) -> None:
+    """torch reports a full disk as an archive of the wrong length; the error beneath it is the one to tell."""
+    try:
+        torch.save(state, stream)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
+
+
 def _refuse_foreign(value: Any, path: Path, where: str = "state") -> None:
-    if isinstance(value, Mapping):
+    if type(value) in (dict, OrderedDict):
         for key, item in value.items():
+            _refuse_foreign(key, path, f"a key of {where}")
             _refuse_foreign(item, path, f"{where}.{key}")
-    elif isinstance(value, list | tuple):
+    elif type(value) in (list, tuple):
         for i, item in enumerate(value):
             _refuse_foreign(item, path, f"{where}[{i}]")
     elif not isinstance(value, PLAIN) or isinstance(value, np.generic):

@@ -1,10 +1,11 @@
-"""The record of a training: one CSV row an interval, appended while it runs and cut back to the checkpoint on resume."""
+"""The record of a training: one CSV row an interval, appended while it runs, cut back to the checkpoint on resume."""
 
 import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..errors import RunError
 from ..files import write_text
 
 __all__ = ["History"]
@@ -16,24 +17,28 @@ class History:
     def __init__(self, path: Path, step: int) -> None:
         """Continue the file at `path` after update number `step`: later rows and a torn last line are dropped."""
         self.path = path
-        rows = path.read_text().splitlines(keepends=True) if path.exists() else []
-        self.columns = next(csv.reader(rows[:1]), [])
-        kept = [row for row in rows[1:] if row.endswith("\n") and self._is_upto(row, step)]
-        if rows:
-            write_text(path, rows[0] + "".join(kept))
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        head, *rows = text.splitlines(keepends=True) or [""]
+        self.columns = next(csv.reader([head]), []) if head.endswith("\n") else []
+        kept = "".join([head, *(row for row in rows if self._is_upto(row, step))]) if self.columns else ""
+        if kept != text:
+            write_text(path, kept)
 
     def _is_upto(self, row: str, step: int) -> bool:
-        cells = next(csv.reader([row]), [])
-        return len(cells) == len(self.columns) and cells[0].isdigit() and int(cells[0]) <= step
+        cells = row.rstrip("\n").split(",")
+        whole = row.endswith("\n") and len(cells) == len(self.columns)
+        return whole and cells[0].isdigit() and int(cells[0]) <= step
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Add one row; the first one names the columns."""
-        with open(self.path, "a", newline="") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            if not self.columns:
-                self.columns = list(row)
-                writer.writerow(self.columns)
-            writer.writerow([_cell(row.get(column)) for column in self.columns])
+        """Add one row; the first one names the columns. Raises RunError when the file cannot be written."""
+        lines = [] if self.columns else [",".join(row)]
+        self.columns = self.columns or list(row)
+        lines.append(",".join(_cell(row.get(column)) for column in self.columns))
+        try:
+            with open(self.path, "a", encoding="utf-8") as stream:
+                stream.write("".join(f"{line}\n" for line in lines))
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be written: {error.strerror}") from error
 
 
 def _cell(value: Any) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import torch
 
-from ..options import Number, Positive, Probability
+from ..options import Positive, Probability
 from ..registry import register
 
 __all__ = ["adam", "adamw", "sgd"]

@@ -16,6 +16,9 @@ class Constant:
         warmup: steps of linear warm-up [steps]
     """
 
+    watches = False  # whether validation scores change the rate
+    horizon: int | None = None  # what the rate is stretched over; None if no number of steps changes it
+
     def __init__(self, steps: int, *, warmup: Index = 0) -> None:
         self.warmup = warmup
 
@@ -66,6 +69,8 @@ class Plateau(Constant):
         threshold: relative improvement that counts
         end: lowest rate, in units of the peak
     """
+
+    watches = True
 
     def __init__(
         self,

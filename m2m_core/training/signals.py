@@ -1,4 +1,4 @@
-"""The only place that touches signals: the scheduler's wish to stop becomes a list that is no longer empty."""
+"""The only place that handles signals: the scheduler's wish to stop becomes a list that is no longer empty."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 def stop_requests() -> Iterator[list[int]]:
     """A list that receives the numbers of the signals that ask us to stop; nothing else happens in the handler.
 
-    A forked loader worker inherits the handler but not the run, so it dies quietly. Outside the main thread
+    A forked process inherits the handler but not the run, so it dies quietly. Outside the main thread
     of a process the list stays empty, because Python delivers signals only there.
     """
     requests: list[int] = []

@@ -9,7 +9,8 @@ from typing import Any
 import numpy
 import torch
 
-from .. import __version__
+from .. import __version__, registry
+from ..data.catalogue import Sample
 from ..data.stage import verify
 from ..files import replaced, write_json
 from ..models import devices
@@ -23,7 +24,9 @@ from .progress import Progress
 __all__ = ["identity_of", "train"]
 
 
-def train(settings: Mapping[str, Any], running: Mapping[str, Any], files: Any, outputs: Any, fold: int, job: Any) -> str:
+def train(
+    settings: Mapping[str, Any], running: Mapping[str, Any], files: Any, outputs: Any, fold: int, job: Any
+) -> str:
     """Train the model of `fold`, going on where an interrupted run of the same identity stood.
 
     Returns a line about the result. Writes the model, its history, and its record: settings, versions, hardware, time.
@@ -34,8 +37,8 @@ def train(settings: Mapping[str, Any], running: Mapping[str, Any], files: Any, o
     verify(study.catalogue.training(fold), job.params.verify)
     identity = identity_of(settings, study)
     folder = Path(job.params.folder.format(**job.wildcards)) / identity
-    with Progress(job, settings["training"]["epochs"]) as progress:
-        loop = fit(build(study), experiment, folder, identity, progress)
+    with Progress(job) as progress:
+        loop = fit(build(study), experiment, folder, identity, progress, job.say)
     sha256 = save_weights(outputs.model, loop.weights())
     with replaced(outputs.history) as temporary:
         shutil.copyfile(folder / "history.csv", temporary)
@@ -44,11 +47,23 @@ def train(settings: Mapping[str, Any], running: Mapping[str, Any], files: Any, o
 
 
 def identity_of(settings: Mapping[str, Any], study: Study) -> str:
-    """What a checkpoint belongs to: settings without epochs, code, statistics, crops, training samples and fold."""
+    """What a checkpoint belongs to: settings, code, statistics, crops, training samples and fold.
+
+    More epochs continue a training, unless its learning rate was stretched over the fewer ones.
+    """
     training = {k: v for k, v in settings["training"].items() if k != "epochs"}
-    known = study.catalogue.training(study.fold)
-    samples = {s.id: [[p.digest, p.dataset] for parts in s.fields.values() for p in parts] for s in known}
-    return fingerprint([{**settings, "training": training}, dict(study.statistics), samples, study.crops.size, study.fold])
+    schedule = dict(settings["schedule"])
+    horizon = registry.load("schedule", schedule.pop("name"))(settings["training"]["epochs"], **schedule).horizon
+    samples = [_content(sample) for sample in study.catalogue.training(study.fold)]
+    known = [dict(study.statistics), samples, study.crops.size, study.fold, horizon]
+    return fingerprint([{**settings, "training": training}, *known])
+
+
+def _content(sample: Sample) -> list[Any]:
+    """All that an example can depend on: what is in the files of a sample, not where they are."""
+    parts = [(field, part) for field, parts in sample.fields.items() for part in parts]
+    fields = [[field, part.digest, part.dataset, part.shape, part.quantity] for field, part in parts]
+    return [sample.id, sample.group, sample.box_size, sample.redshift, sample.omega_m, sample.periodic, fields]
 
 
 def _record(settings: Mapping[str, Any], study: Study, loop: Loop, identity: str, sha256: str) -> dict[str, Any]:
@@ -60,11 +75,11 @@ def _record(settings: Mapping[str, Any], study: Study, loop: Loop, identity: str
         "seed": settings["training"]["seed"],
         "sha256": sha256,
         "steps": loop.step,
-        "best_step": loop.best["step"] or loop.step,
-        "best_score": loop.best["score"] if loop.best["weights"] else None,
+        "best_step": loop.best.step or loop.step,
+        "best_score": loop.best.score if loop.best.weights else None,
         "parameters": sum(p.numel() for module in loop.task.modules.values() for p in module.parameters()),
-        "attempts": loop.attempts,
-        "seconds": loop.seconds,
+        "attempts": loop.recorder.attempts,
+        "seconds": loop.recorder.seconds,
         "hardware": devices.hardware(loop.device),
         "versions": {"m2m_core": __version__, "python": platform.python_version(), **_versions()},
     }
@@ -75,5 +90,5 @@ def _versions() -> dict[str, str]:
 
 
 def _result(loop: Loop) -> str:
-    best = f", best score {loop.best['score']:.4g} at step {loop.best['step']}" if loop.best["weights"] else ""
+    best = f", best score {loop.best.score:.4g} at step {loop.best.step}" if loop.best.weights else ""
     return f"{loop.step} steps{best}" + ("" if loop.worked else ", nothing left to do")

@@ -8,14 +8,16 @@ import numpy as np
 
 __all__ = ["Tracker"]
 
+DECADES = 1.0  # spanned by values from which on an axis is logarithmic
+
 
 class Tracker:
-    """Writes to `folder`; after a resume, events beyond `step` are hidden."""
+    """Writes to `folder`; what an earlier attempt wrote of update number `first` and later is hidden."""
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, first: int) -> None:
         from torch.utils.tensorboard import SummaryWriter  # seconds of import that only training pays
 
-        self.writer = SummaryWriter(folder, purge_step=step + 1 if step else None)
+        self.writer = SummaryWriter(folder, purge_step=first if folder.exists() else None)
 
     def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
         """Record numbers after update `step`."""
@@ -27,7 +29,7 @@ class Tracker:
         """Record a slice of each channel of `prediction` (C, *space) and the curves among the evaluation's rows."""
         self.writer.add_image("prediction", _slices(prediction), step, dataformats="HW")
         for figure_name, curves in _curves(rows).items():
-            self.writer.add_figure(figure_name, _plot(curves), step)
+            self.writer.add_figure(figure_name, _plot(figure_name, curves), step)
 
     def close(self) -> None:
         """Write out what is pending."""
@@ -52,12 +54,21 @@ def _curves(rows: Sequence[tuple[Any, ...]]) -> dict[str, dict[str, list[tuple[f
     return figures
 
 
-def _plot(curves: Mapping[str, Sequence[tuple[float, float]]]) -> Any:
+def _plot(name: str, curves: Mapping[str, Sequence[tuple[float, float]]]) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 3.5), layout="constrained")
-    axes = figure.add_subplot()
+    axes = figure.add_subplot(ylabel=name)
     for source, points in curves.items():
         axes.plot(*zip(*points, strict=True), label=source)
+    x, y = np.array([point for points in curves.values() for point in points]).T
+    axes.set_xscale(_scale(x))
+    axes.set_yscale(_scale(y))
     axes.legend()
     return figure
+
+
+def _scale(values: np.ndarray) -> str:
+    """Logarithmic where the values are positive and span decades."""
+    low, high = float(values.min()), float(values.max())
+    return "log" if low > 0 and high > low * 10**DECADES else "linear"

@@ -62,6 +62,29 @@ def test_a_damaged_table_is_refused_or_read(tmp_path, data):
         assert str(path) in str(error) and "\n" not in str(error)
 
 
+def test_two_names_for_the_same_values(tmp_path):
+    import h5py
+
+    array = field((1, 4, 4))
+    array[0, 1, 1] = np.nan
+    with h5py.File(tmp_path / "a.h5", "w", libver="latest") as file:
+        file["input"] = array
+        file["target"] = file["input"]
+        file["other"] = field((1, 64, 64))
+    path = str(tmp_path / "a.h5")
+    found = build(hdf5(input=path, target=path), {"a": 0}, on_nonfinite="mask")["a"]
+    assert [parts[0].nonfinite for parts in found.fields.values()] == [1, 1]
+    assert found.fields["input"][0].digest == hashlib.sha256((tmp_path / "a.h5").read_bytes()).hexdigest()
+
+
+def test_a_table_cut_at_its_last_byte(tmp_path):
+    catalogue(tmp_path).write(tmp_path / "c.csv")
+    text = (tmp_path / "c.csv").read_text()
+    (tmp_path / "c.csv").write_text(text[:-1])
+    with pytest.raises(DataError, match="cut short"):
+        Catalogue.read(tmp_path / "c.csv")
+
+
 @pytest.mark.parametrize("lines", [slice(1), slice(2), slice(1, None), slice(0, -1)])
 def test_lost_lines(tmp_path, lines):
     catalogue(tmp_path).write(tmp_path / "c.csv")
@@ -153,7 +176,7 @@ def test_duplicates(tmp_path):
 
 def test_a_tail_of_zeros_is_a_warning(tmp_path):
     """D4: what a crash of a node leaves behind."""
-    section = pairs(tmp_path, 2, (1, 16, 16, 16))
+    section = pairs(tmp_path, 2, (1, 64, 64, 96))
     file = tmp_path / "target" / "1.npy"
     data = file.read_bytes()
     file.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))

@@ -81,8 +81,11 @@ def test_each_file_is_opened_once_and_few_are_kept(tmp_path, monkeypatch):
     assert len(opened) == 5 and len(fields.open) == 3
     fields.whole(found["4"], "input")
     assert len(opened) == 5
+    fields.whole(found["2"], "input")
     fields.whole(found["0"], "input")
     assert len(opened) == 6
+    fields.whole(found["2"], "input")
+    assert len(opened) == 6  # the one least recently used was given up, not the one first opened
 
 
 def test_few_file_handles(tmp_path):

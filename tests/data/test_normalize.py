@@ -56,10 +56,11 @@ def test_displacements_shrink_with_the_growth_factor():
     assert normalizer.forward(x.copy(), at(2.0))[0, 0, 0, 0] > 1.5
 
 
-def test_log1p_of_a_value_outside_its_domain():
-    x = field((1, 4))
-    x[0, 2] = -1.5
-    with pytest.raises(DataError, match=r"sample 'a': log1p: value -1.5 at \(0, 2\); expected values above -1"):
+@pytest.mark.parametrize("value", [-1.5, -1.0, -np.inf])
+def test_log1p_of_a_value_outside_its_domain(value):
+    x = np.abs(field((1, 4)))
+    x[0, 2] = value
+    with pytest.raises(DataError, match=rf"sample 'a': log1p: value {value} at \(0, 2\); expected values above -1"):
         Normalizer("log1p", "identity").forward(x, at())
 
 

@@ -1,6 +1,9 @@
 """Every reader: the header tells the truth, slices are those of the array, any bytes give an array or a DataError."""
 
+import contextlib
 import io
+import os
+import signal
 import warnings
 
 import h5py
@@ -12,6 +15,8 @@ from hypothesis.extra import numpy as hnp
 
 from m2m_core import registry
 from m2m_core.data.readers import attributes, header, open_array, suffixes
+from m2m_core.data.readers.probe import probe
+from m2m_core.data.sources import hdf5 as hdf5_source
 from m2m_core.errors import DataError
 from tests.data.making import field, h5
 
@@ -83,25 +88,83 @@ def test_layouts_of_hdf5(tmp_path):
         assert np.array_equal(open_array(tmp_path / name, "data")[:], array)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"shuffle": True}, {"fletcher32": True}, {"compression": "gzip", "shuffle": True}, {"compression": "lzf"},
+     {"compression": "gzip", "fletcher32": True}, {"scaleoffset": 3}],
+)  # fmt: skip
+@pytest.mark.parametrize("libver", ["latest", "earliest"])
+def test_filters_of_hdf5(tmp_path, options, libver):
+    array = np.round(field((2, 5, 4, 7)), 1)
+    with h5py.File(tmp_path / "a.h5", "w", libver=libver) as file:
+        file.create_dataset("data", data=array, chunks=(1, 2, 3, 7), **options)
+    assert np.allclose(open_array(tmp_path / "a.h5", "data")[:], array, atol=2e-3 if "scaleoffset" in options else 0)
+
+
+def test_a_filter_that_is_not_installed(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w", libver="latest") as file:
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_chunk((1, 4))
+        plist.set_filter(40000, h5py.h5z.FLAG_OPTIONAL, ())
+        made = h5py.h5d.create(file.id, b"data", h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple((1, 4)), plist)
+        made.write_direct_chunk((0, 0), bytes(16))
+    with pytest.raises(DataError, match="a.h5: '/data' is packed by filter 40000, which is not installed"):
+        header(tmp_path / "a.h5", "data")
+
+
 def test_attributes_of_hdf5(tmp_path):
     path = h5(tmp_path / "a.h5", {"box_size": [1.0, 2.0], "redshift": 0.5, "other": 1}, data=field((1, 2, 2)))
     (found,) = attributes(path, ["data"])
     assert found["box_size"].tolist() == [1.0, 2.0] and found["redshift"] == 0.5 and len(found) == 2
 
 
-def test_a_damaged_heap_of_texts_does_not_hang(tmp_path):
-    """D32: HDF5 2.0 loops for ever in a global heap whose free space claims no bytes; heaps have no checksum."""
-    path = h5(tmp_path / "a.h5", data=field((1, 2, 2)))
-    with h5py.File(path, "a", libver="latest") as file:
+def test_a_text_that_hdf5_never_ends_reading(tmp_path, monkeypatch):
+    """D32: HDF5 2.0 loops for ever in a heap of texts whose free space claims no bytes; heaps have no checksum."""
+    monkeypatch.setattr("m2m_core.data.readers.probe.PATIENCE", 0.5)
+    good = h5(tmp_path / "a.h5", data=field((1, 2, 2)))
+    with h5py.File(good, "a", libver="latest") as file:
         file["data"].attrs["quantity"] = "vector"
-    assert attributes(path, ["data"]) == [{"quantity": "vector"}]
-    whole = path.read_bytes()
-    heap = whole.index(b"GCOL")
-    for place in (heap + 8, heap + 16 + 8, heap + 16 + 16 + 8 + 8):  # sizes of the heap, of the text, of what is free
-        path.write_bytes(whole[:place] + b"\0" * 8 + whole[place + 8 :])
-        with pytest.raises(DataError, match="a.h5: damaged: the texts of its attributes are not readable"):
-            attributes(path, ["data"])
-        assert header(path, "data").shape == (1, 2, 2)
+    whole = good.read_bytes()
+    place = whole.index(b"GCOL") + 16 + 16 + 8 + 8  # behind the head and the one text
+    bad = tmp_path / "b.h5"
+    bad.write_bytes(whole[:place] + bytes(8) + whole[place + 8 :])
+    assert header(bad, "data").shape == (1, 2, 2)
+    probe({str(good): ["data"]})
+    with pytest.raises(DataError, match="b.h5: damaged: HDF5 does not end reading it within"):
+        probe({str(good): ["data"], str(bad): ["data"]})
+    with pytest.raises(DataError, match="b.h5: damaged: HDF5 does not end reading it within"):
+        hdf5_source(input=str(bad), target=str(bad), datasets={"input": "data", "target": "data"})
+
+
+def test_a_file_that_crashes_hdf5(tmp_path, monkeypatch):
+    def crash(file, datasets):
+        if file.endswith("b.h5"):
+            os.kill(os.getpid(), signal.SIGSEGV)
+
+    monkeypatch.setattr("m2m_core.data.readers.probe.headers", crash)
+    for name in "abc":
+        h5(tmp_path / f"{name}.h5", data=field((1, 2, 2)))
+    with pytest.raises(DataError, match="b.h5: damaged: HDF5 crashes on it"):
+        probe({f"{tmp_path}/{name}.h5": ["data"] for name in "abc"})
+
+
+def test_filters_that_crash_hdf5(tmp_path):
+    """D32: one bit turns the checksum, filter 3, into filter 5, which HDF5 2.0 runs without the parameters it needs."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w", libver="earliest") as file:
+        file.create_dataset("data", data=field((2, 4, 4)), chunks=(1, 2, 4), fletcher32=True)
+    whole = bytearray(path.read_bytes())
+    place = whole.index(b"fletcher32") - 8  # id, length of the name, flags and number of parameters: two bytes each
+    assert whole[place] == h5py.h5z.FILTER_FLETCHER32
+    whole[place] = h5py.h5z.FILTER_NBIT
+    path.write_bytes(whole)
+    with pytest.raises(DataError, match="a.h5: damaged: HDF5 crashes on it"):
+        probe({str(path): ["data"]})
+
+
+def test_other_faults_are_left_to_the_reader(tmp_path):
+    (tmp_path / "a.h5").write_bytes(b"nothing")
+    probe({f"{tmp_path}/a.h5": ["data"], f"{tmp_path}/gone.h5": ["data"]})
 
 
 # ---- any bytes
@@ -150,7 +213,6 @@ def judge(path, dataset):
             warnings.simplefilter("ignore")
             array = open_array(path, dataset)
             values = np.asarray(array[:])
-            attributes(path, [dataset])
     except DataError as error:
         assert str(path) in str(error) and "\n" not in str(error)
     else:
@@ -170,9 +232,43 @@ def test_any_bytes_as_npy(tmp_path_factory, data):
     judge(path, "")
 
 
-@settings(max_examples=400, **FUZZ)
+@settings(max_examples=150, **FUZZ)
 @given(damaged(st.sampled_from(HDF5)))
 def test_any_bytes_as_hdf5(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "field.h5"
     path.write_bytes(data)
-    judge(path, "data")
+    with contextlib.suppress(DataError):
+        probe({str(path): ["data"]})
+        judge(path, "data")
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+@pytest.mark.parametrize("claim", [0, 2, 10**6])
+def test_a_chunk_that_claims_no_bytes_or_too_many(tmp_path, claim, compression):
+    """D32: HDF5 2.0 crashes on the first; the sizes of chunks have no checksum in files of the old format."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w", libver="earliest") as file:
+        options = {"chunks": (1, 2, 4), "fletcher32": True, "compression": compression}
+        size = file.create_dataset("data", data=field((2, 4, 4)), **options).id.get_chunk_info(0).size
+    whole = bytearray(path.read_bytes())
+    tree = whole.index(b"TREE", whole.index(b"TREE") + 1)  # the first is that of the group
+    assert whole[tree + 24 : tree + 28] == size.to_bytes(4, "little")
+    whole[tree + 24 : tree + 28] = claim.to_bytes(4, "little")
+    path.write_bytes(whole)
+    with pytest.raises(DataError, match=f"a.h5: '/data' is damaged: a chunk of {claim} bytes at"):
+        open_array(path, "data")
+
+
+ODD = [("f8", (99,)), (h5py.vlen_dtype("i4"), ()), ("i4,f4", ()), (h5py.ref_dtype, ())]
+
+
+@pytest.mark.parametrize("dtype, shape", ODD)
+def test_attributes_that_are_neither_numbers_nor_texts(tmp_path, dtype, shape):
+    """D32: a damaged byte turns a text into a list of anything, which HDF5 2.0 reads out of bounds."""
+    with h5py.File(tmp_path / "a.h5", "w", libver="latest") as file:
+        file["data"] = field((1, 2, 2))
+        kind = h5py.h5t.py_create(np.dtype(dtype), logical=True)
+        space = h5py.h5s.create_simple(shape) if shape else h5py.h5s.create(h5py.h5s.SCALAR)
+        h5py.h5a.create(file["data"].id, b"quantity", kind, space)
+    with pytest.raises(DataError, match="a.h5: attribute 'quantity' is neither a few numbers nor a text"):
+        attributes(tmp_path / "a.h5", ["data"])

@@ -133,6 +133,12 @@ def test_files_of_a_sample_that_disagree(tmp_path):
         hdf5(input=one.replace("a.h5", "*.h5"), target=two.replace("a.h5", "*.h5"))
 
 
+def test_a_sample_in_two_groups(tmp_path):
+    touch(tmp_path, "x/one/0.npy", "y/two/0.npy")
+    with pytest.raises(DataError, match="sample '0': in two groups: .*x/one/0.npy and .*y/two/0.npy"):
+        npy(input=f"{tmp_path}/x/{{group}}/{{id}}.npy", target=f"{tmp_path}/y/{{group}}/{{id}}.npy")
+
+
 def test_mistaken_names(tmp_path):
     section = pairs(tmp_path, 1)
     with pytest.raises(ConfigError, match="quantities.inptu: no such field or part; known: input, target"):

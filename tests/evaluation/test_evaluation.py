@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m2m_core.metrics import table
+from m2m_core import registry
 from m2m_core.errors import ConfigError, DataError
-from m2m_core.metrics import compare
+from m2m_core.metrics import compare, table
 from m2m_core.metrics.table import Row
 
 MSE = {"mean_square_error": {}}

@@ -301,7 +301,10 @@ def test_d21_the_same_id_twice(tmp_path, names):
     assert all(str(tmp_path / name) in str(caught.value) for name in names)
 
 
-@pytest.mark.parametrize("name", ["a b", "a'; touch PWNED", "a\n0", "\x1b[2J", "=cmd", "-a", "é", "x" * 129, "a$b", "..a"])
+UNSAFE = ["a b", "a'; touch PWNED", "a\n0", "\x1b[2J", "=cmd", "-a", "é", "x" * 129, "a$b", "..a"]
+
+
+@pytest.mark.parametrize("name", UNSAFE)
 def test_ids_are_safe_names(tmp_path, name):
     (tmp_path / f"x_{name}.npy").write_bytes(b"x")
     with pytest.raises(DataError, match="sample id .* expected") as caught:

@@ -1,33 +1,43 @@
 # Config, paths and params of all rules: the only file that spells a path.
 import sys
+from functools import cache
 from pathlib import Path
 
 HOME = Path(workflow.basedir).parent
 sys.path.insert(0, str(HOME))
 
 from m2m_core import config as m2m_config
+from m2m_core import door
 from m2m_core.data.sources import inventory
 from m2m_core.errors import M2MError
+from m2m_core.files import check_folder
 from m2m_core.provenance import fingerprint
-from m2m_core.script import ERRORS, last_error
+from m2m_core.script import ERRORS, last_error, use_library
 from m2m_core.stages import Stages, is_simulated
 
 
-def read_config():
-    """The validated config; one line and the right exit code if it is not valid."""
+use_library(HOME)
+
+
+def or_exit(stage, function, *arguments, **options):
+    """What `function` returns; if it refuses, one line and the exit code of its error."""
     try:
-        return m2m_config.load(
-            workflow.overwrite_configfiles,
-            default=HOME / "config" / "config.yaml",
-            overrides=workflow.config_settings.config,
-        )
+        return function(*arguments, **options)
     except M2MError as error:
-        print(f"config: error: {error}", file=sys.stderr)
+        print(f"{stage}: error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
 
 
-CONFIG = read_config()
-STAGES = Stages(CONFIG)
+CONFIG = or_exit(
+    "config",
+    m2m_config.load,
+    workflow.overwrite_configfiles,
+    default=HOME / "config" / "config.yaml",
+    overrides=workflow.config_settings.config,
+)
+or_exit("results", check_folder, CONFIG.results)
+or_exit("config", door.check, CONFIG)
+STAGES = or_exit("config", Stages, CONFIG)
 ENVIRONMENT = "../../envs/cpu.yaml"
 
 RESULTS = CONFIG.results
@@ -91,11 +101,13 @@ def of_folds(path, stage):
     ]
 
 
+@cache
 def files_of(name):
     """Everything that is known about an experiment when all its folds are evaluated."""
     return [described(name)["catalogue"], *(path for fold in described(name)["folds"].values() for path in fold.values())]
 
 
+@cache
 def described(name):
     """An experiment for the report: its settings and where its results are, those shared with others included."""
     stages = {EVALUATION: "evaluation", PREDICTIONS: "inference", HISTORY: "training", RECORD: "training"}
@@ -108,6 +120,7 @@ def described(name):
     return {**STAGES.description(name), "folds": folds, "catalogue": CATALOGUE.format(dataset=dataset_of(name))}
 
 
+@cache
 def figures_of(name):
     return {figure: FIGURE.format(experiment=name, figure=figure) for figure in STAGES.figures(name)}
 
@@ -136,7 +149,7 @@ def settings(stage):
 def catalogue_settings(wildcards):
     """The settings of a catalogue with the names, sizes and dates of the files that it will read."""
     dataset = CONFIG.datasets[wildcards.dataset]
-    files = None if is_simulated(dataset) else fingerprint(inventory(dataset.source))
+    files = None if is_simulated(dataset) else fingerprint(or_exit(f"data {wildcards.dataset}", inventory, dataset.source))
     return canonical({**STAGES.catalogue(wildcards.dataset), "files": files})
 
 

@@ -9,13 +9,14 @@ import numpy as np
 from ...errors import DataError
 from ...registry import register
 from . import Header, accept, file_size, named, printable
-from .heaps import check_heaps
 from .npy import mapped
 
 __all__ = ["Chunked", "Hdf5"]
 
 LARGEST_CHUNK = 128 * 2**20  # bytes: one value costs the memory of its whole chunk
 LISTED = 20
+FEW = 16
+CHECKSUM = 4  # bytes that fletcher32 adds to a chunk
 NUMBERS = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM)
 ATTRIBUTES = ("box_size", "redshift", "omega_m", "periodic")
 
@@ -74,16 +75,24 @@ class Chunked:
 
 def _attributes(path: str, item: h5py.Group | h5py.Dataset, names: tuple[str, ...]) -> dict[str, Any]:
     found = [name for name in names if name in item.attrs]
-    if any(item.attrs.get_id(name).get_type().get_class() not in NUMBERS for name in found):
-        check_heaps(path)
+    for name in found:
+        _check_attribute(path, name, item.attrs.get_id(name))
     return {name: item.attrs[name] for name in found}
+
+
+def _check_attribute(path: str, name: str, attribute: h5py.h5a.AttrID) -> None:
+    """Only plain numbers and texts are read: HDF5 crashes on other kinds in a damaged file."""
+    kind = attribute.get_type()
+    text = isinstance(kind, h5py.h5t.TypeStringID)
+    if math.prod(attribute.shape) > FEW or not (text or kind.get_class() in NUMBERS):
+        raise DataError(f"{printable(path)}: attribute {name!r} is neither a few numbers nor a text")
 
 
 def _header(path: str, file: h5py.File, name: str, size: int) -> Header:
     values = _dataset(path, file, name)
     _complete(path, values)
     accept(path, values.shape, values.dtype)
-    offset = _offset(path, values, size) if file.userblock_size == 0 else None
+    offset = _offset(path, values, size)
     return Header(tuple(map(int, values.shape)), values.dtype.str, offset, size)
 
 
@@ -119,7 +128,8 @@ def _listing(file: h5py.File) -> str:
 def _offset(path: str, values: h5py.Dataset, size: int) -> int | None:
     """Where the values stand in one piece, or None; a dataset that was not written to its end is refused."""
     if values.chunks is not None:
-        return _check_chunks(path, values)
+        _check_chunks(path, values, size, _check_filters(path, values))
+        return None
     if values.id.get_create_plist().get_layout() == h5py.h5d.COMPACT:
         return None
     offset = values.id.get_offset()
@@ -131,18 +141,30 @@ def _offset(path: str, values: h5py.Dataset, size: int) -> int | None:
     return offset
 
 
-def _check_chunks(path: str, values: h5py.Dataset) -> None:
+def _check_chunks(path: str, values: h5py.Dataset, size: int, packed: bool) -> None:
+    """All chunks are there and hold what they should of this file: HDF5 crashes on a chunk that claims few bytes."""
     where = f"{printable(path)}: {values.name!r}"
-    wanted = math.prod(-(-n // c) for n, c in zip(values.shape, values.chunks, strict=True))
-    written = values.id.get_num_chunks()
-    if written < wanted:
-        raise DataError(f"{where} is partially written: {written} of {wanted} chunks")
     if (chunk := math.prod(values.chunks) * values.dtype.itemsize) > LARGEST_CHUNK:
         raise DataError(f"{where} has chunks of {chunk} bytes; expected at most {LARGEST_CHUNK}: rewrite it")
+    stored: list[Any] = []
+    values.id.chunk_iter(stored.append)
+    wanted = math.prod(-(-n // c) for n, c in zip(values.shape, values.chunks, strict=True))
+    if len(stored) < wanted:
+        raise DataError(f"{where} is partially written: {len(stored)} of {wanted} chunks")
+    for one in stored:
+        fits = one.size > CHECKSUM if packed else one.size in (chunk, chunk + CHECKSUM)
+        if not fits or one.byte_offset + one.size > size:
+            raise DataError(f"{where} is damaged: a chunk of {one.size} bytes at {one.byte_offset} cannot be")
+
+
+def _check_filters(path: str, values: h5py.Dataset) -> bool:
+    """Whether the chunks are compressed; DataError when a filter is not installed."""
     filters = values.id.get_create_plist()
-    for number in (filters.get_filter(i)[0] for i in range(filters.get_nfilters())):
+    numbers = {filters.get_filter(i)[0] for i in range(filters.get_nfilters())}
+    for number in sorted(numbers):
         if not h5py.h5z.filter_avail(number):
-            raise DataError(f"{where} is packed by filter {number}, which is not installed")
+            raise DataError(f"{printable(path)}: {values.name!r} is packed by filter {number}, which is not installed")
+    return bool(numbers - {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32})
 
 
 def _complete(path: str, item: h5py.Group | h5py.Dataset) -> None:

@@ -1,0 +1,9 @@
+"""The configuration: read strictly, frozen, closed. An error names the key, what was expected and the nearest name.
+
+Nothing here imports torch. `Config.experiments` holds the ablations' variants as well, each a full experiment.
+"""
+
+from .keys import Config, Dataset, Experiment, Variant
+from .reading import load, parse
+
+__all__ = ["Config", "Dataset", "Experiment", "Variant", "load", "parse"]

@@ -1,0 +1,213 @@
+"""The keys of the config: sections, their types, ranges, defaults and what each means."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+
+from ..options import Count, Fraction, Index, Name, Positive, Probability, Seed
+from ..registry import STRICT
+from ..wording import short, shown
+from .choices import Choice, Names
+
+__all__ = ["Ablation", "Config", "Crops", "Dataset", "Experiment", "Folds", "Normal", "Section", "Variant"]
+
+Chosen = str | dict[str, Any]
+Size = Count | Annotated[list[Count], Field(min_length=1, max_length=3)]
+Device = Annotated[
+    str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$", json_schema_extra={"x-words": "auto, cpu, cuda or cuda:N"})
+]
+Scaling = Annotated[str, Names("scaling", "transform")]
+Values = Annotated[list[Any], Field(min_length=1, max_length=1000)]
+SERIES = 1000  # experiments that one ablation may make
+
+
+class Section(BaseModel):
+    """A closed, frozen, strictly typed part of the config."""
+
+    model_config = STRICT
+
+
+class Folds(Section):
+    """How samples are divided: each fold is held out once, the others train."""
+
+    count: Annotated[int, Field(ge=2, le=1000)] | None = Field(None, description="number of folds; 3 unless `given`")
+    by: Literal["sample", "group"] = Field("sample", description="what stays together in one fold")
+    seed: Seed = Field(0, description="decides which sample falls into which fold")
+    given: Annotated[list[list[str]], Field(min_length=2, max_length=1000)] | None = Field(
+        None, description="the sample ids of each fold, instead of `count` and `seed`"
+    )
+    run: Annotated[list[Index], Field(min_length=1, max_length=1000)] | None = Field(
+        None, description="the folds to hold out and train for; all unless given"
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Folds":
+        if self.given is not None and self.count not in (None, len(self.given)):
+            raise ValueError(f"count is {self.count} but {len(self.given)} folds are given; expected one of the two")
+        if self.run is not None and (len(set(self.run)) < len(self.run) or max(self.run) >= self.number):
+            raise ValueError(f"run is {self.run}; expected different folds out of 0 to {self.number - 1}")
+        return self
+
+    @property
+    def number(self) -> int:
+        """How many folds there are."""
+        return len(self.given) if self.given is not None else self.count or 3
+
+    @property
+    def held_out(self) -> list[int]:
+        """The folds that are held out in turn."""
+        return sorted(self.run) if self.run is not None else list(range(self.number))
+
+
+class Dataset(Section):
+    """What the data are and how they are split."""
+
+    source: Annotated[Chosen, Choice("source", "simulation", key="kind")] = Field(
+        description="where the fields come from: a simulator or files"
+    )
+    folds: Folds = Field(Folds(), description="how the samples are split")
+    on_nonfinite: Literal["refuse", "mask"] = Field(
+        "refuse", description="what to do with NaN and infinite values: stop, or leave those voxels out"
+    )
+    verify: Literal["size", "full"] = Field(
+        "size", description="what each stage checks of a file against the catalogue: its size, or its sha256 as well"
+    )
+
+
+class Normal(Section):
+    """How a field is made dimensionless: a pointwise transform, then a scaling of each channel."""
+
+    transform: Annotated[str, Names("transform")] = Field("identity", description="pointwise, with an exact inverse")
+    scaling: Annotated[str, Names("scaling")] = Field("identity", description="shift and spread of each channel")
+
+
+class Normalize(Section):
+    """The normalisation of input and target: the name of a scaling or of a transform, or one of each."""
+
+    input: Scaling | Normal = Field("standardise", description="of the input field")
+    target: Scaling | Normal = Field("standardise", description="of the target field")
+
+
+class Crops(Section):
+    """The crops that a field is cut into; the halo is computed from the model."""
+
+    size: Size = Field(description="edge of a crop [voxels], one number or one an axis")
+    step: Size | None = Field(None, description="distance between crops [voxels]; the size unless given")
+
+
+class Validation(Section):
+    """Samples of the training folds on which the model is chosen; the held-out fold is never looked at."""
+
+    fraction: Fraction = Field(0.1, description="part of the training samples kept for validation, at least one")
+    every: Count = Field(1, description="measure after so many epochs [epochs]")
+    patience: Count | None = Field(None, description="stop after so many measurements without a better one")
+
+
+class Training(Section):
+    """The training loop."""
+
+    epochs: Count = Field(30, description="passes over the training crops")
+    batch_size: Count = Field(4, description="crops a step")
+    precision: Literal["float32", "bf16"] = Field("float32", description="arithmetic of the network")
+    augment: list[Literal["flip", "permute", "shift"]] = Field(
+        [], description="random symmetries of the cube and periodic shifts of the crop"
+    )
+    clip: Positive | None = Field(None, description="largest norm of the gradient")
+    ema: Probability | None = Field(None, description="decay of the moving average of weights that becomes the model")
+    validation: Validation | None = Field(Validation(), description="how the best model is chosen; null keeps the last")
+    seed: Seed = Field(0, description="initial weights, order of crops, augmentation")
+    save_steps: Count | None = Field(None, description="checkpoint after so many steps [steps]")
+    save_minutes: Positive = Field(5.0, description="checkpoint after so many minutes [min]")
+    workers: Index | None = Field(None, description="processes that read crops ahead; unless given 4 on a GPU")
+    device: Device = Field("auto", description="where the network is trained; auto takes a GPU if there is one")
+    threads: Count | None = Field(None, description="CPU threads of torch; those of the job unless given")
+
+
+class Inference(Section):
+    """How whole samples are predicted."""
+
+    tile: Size | None = Field(None, description="edge of a tile [voxels]; the crop's unless given")
+    compression: Literal["gzip", "lzf", "none"] = Field("lzf", description="of the predictions on disk, without loss")
+    precision: Literal["float32", "bf16"] = Field("float32", description="arithmetic of the network")
+
+
+class Experiment(Section):
+    """One model on one dataset, judged in one way."""
+
+    dataset: Name = Field(description="name of a dataset")
+    task: Annotated[Chosen, Choice("task")] = Field("field_to_field", description="the family of models")
+    normalize: Normalize = Field(Normalize(), description="how fields are made dimensionless")
+    crops: Crops = Field(description="what one training example is")
+    model: Annotated[Chosen, Choice("model")] = Field(description="the network")
+    loss: Annotated[Chosen, Choice("loss")] = Field("mse", description="what training makes small")
+    optimizer: Annotated[Chosen, Choice("optimizer")] = Field("adamw", description="how a step is made")
+    schedule: Annotated[Chosen, Choice("schedule")] = Field("cosine", description="how the learning rate changes")
+    training: Training = Field(Training(), description="the training loop")
+    inference: Inference = Field(Inference(), description="prediction of whole samples")
+    evaluation: Annotated[list[Chosen], Field(min_length=1), Choice("metric")] = Field(
+        ["power_spectrum", "cross_correlation", "mean_square_error", "one_point"], description="what is measured"
+    )
+
+
+class Ablation(Section):
+    """Makes experiments out of one: every combination of the listed values."""
+
+    of: Name = Field(description="name of an experiment")
+    vary: Annotated[dict[str, Values], Field(min_length=1)] = Field(
+        description="key of the experiment, with points -> values: `model.width: [4, 8]`"
+    )
+
+
+class Report(Section):
+    """The report page."""
+
+    title: str = Field("Field emulators", description="heading of the page")
+    sections: Annotated[list[Chosen] | None, Choice("section")] = Field(
+        None, description="what it shows, in order; all sections unless given"
+    )
+
+
+def _results(value: str) -> str:
+    if not value.isprintable() or value != value.strip() or not value or set("{}") & set(value):
+        raise ValueError(f"got {shown(value)}; expected a folder, without braces, line breaks or blanks at its ends")
+    return value
+
+
+class Variant(Section):
+    """Where an experiment made by an ablation comes from."""
+
+    of: str
+    ablation: str
+    values: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """What differs from the base, to be read by people."""
+        return ", ".join(f"{key} = {value}" for key, value in self.values.items())
+
+    @property
+    def origin(self) -> str:
+        """Where the config says so: the ablation with its values, then the base."""
+        return f"ablations.{self.ablation} ({short(self.label)}): experiments.{self.of}"
+
+
+class Config(Section):
+    """Everything a run depends on."""
+
+    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)] = Field(description="name -> dataset")
+    experiments: Annotated[dict[Name, Experiment], Field(min_length=1)] = Field(description="name -> experiment")
+    ablations: dict[Name, Ablation] = Field({}, description="name -> ablation")
+    plugins: list[str] = Field([], description="Python files and installed packages with your models, losses, ...")
+    results: Annotated[str, AfterValidator(_results)] = Field("results", description="folder of all that is made")
+    report: Report = Field(Report(), description="the report page")
+    _variants: dict[str, Variant] = {}
+
+    @property
+    def variants(self) -> dict[str, Variant]:
+        """Of the experiments that ablations made: name -> where it comes from."""
+        return self._variants
+
+    def origin(self, experiment: str) -> str:
+        """Where the config says what an experiment is: its own path, or that of its base and of the ablation."""
+        variant = self._variants.get(experiment)
+        return variant.origin if variant else f"experiments.{experiment}"

@@ -1,0 +1,127 @@
+"""From YAML files to a checked config: layers, sections, then names of code and their options, then ablations."""
+
+import copy
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from .. import registry, yamlfile
+from ..errors import ConfigError
+from ..wording import complaint, hint, joined, shown
+from .ablations import made_by, raw_of
+from .choices import Choice, choices_of
+from .keys import Config, Dataset, Experiment, Normal, Variant
+
+__all__ = ["load", "parse"]
+
+TABLES = ("datasets", "experiments", "ablations")
+
+
+def load(paths: Iterable[str | Path], default: str | Path | None = None, overrides: Mapping | None = None) -> Config:
+    """The config of the files laid over each other in order, then `overrides`; raises ConfigError.
+
+    A first file that is complete by itself (all its experiments and their datasets are in it) is used alone;
+    otherwise it is laid over `default`. In a later layer, null removes a dataset, an experiment or an ablation.
+    """
+    layers = [yamlfile.read(path) for path in paths]
+    if default is not None and not (layers and _complete(layers[0])):
+        layers.insert(0, yamlfile.read(default))
+    raw: dict = {}
+    for layer in [*layers, yamlfile.plain(dict(overrides or {}))]:
+        _check_removals(raw, layer)
+        raw = _without_nulls(yamlfile.lay_over(raw, layer))
+    return parse(raw)
+
+
+def parse(raw: Mapping) -> Config:
+    """Check a config given as plain dicts and fill in every default; raises ConfigError."""
+    plugins = raw.get("plugins", [])
+    registry.use_plugins(plugins if isinstance(plugins, list) and all(isinstance(p, str) for p in plugins) else [])
+    config = _frame(Config, copy.deepcopy(dict(raw)), "")
+    datasets = {name: _dataset(d, f"datasets.{name}") for name, d in config.datasets.items()}
+    experiments = {name: _experiment(e, f"experiments.{name}", datasets) for name, e in config.experiments.items()}
+    variants = made_by(config.ablations, experiments)
+    experiments |= {name: _varied(experiments[v.of], v, datasets) for name, v in variants.items()}
+    report = _resolved(config.report, "report")
+    config = config.model_copy(update={"datasets": datasets, "experiments": experiments, "report": report})
+    config._variants = variants
+    return config
+
+
+# ---- layers
+
+
+def _complete(raw: Mapping) -> bool:
+    datasets, experiments = raw.get("datasets"), raw.get("experiments")
+    if not isinstance(datasets, Mapping) or not isinstance(experiments, Mapping) or not experiments:
+        return False
+    return all(isinstance(e, Mapping) and e.get("dataset") in list(datasets) for e in experiments.values())
+
+
+def _check_removals(raw: Mapping, layer: Mapping) -> None:
+    for table, items in _tables(layer).items():
+        for name in [name for name, item in items.items() if item is None]:
+            if name not in (known := raw.get(table) or {}):
+                raise ConfigError(f"{joined(table, name)}: null removes what an earlier file has; {hint(name, known)}")
+
+
+def _without_nulls(raw: Mapping) -> dict:
+    emptied = {k: {name: item for name, item in v.items() if item is not None} for k, v in _tables(raw).items()}
+    return {**raw, **emptied}
+
+
+def _tables(raw: Mapping) -> dict[str, Mapping]:
+    return {key: raw[key] for key in TABLES if isinstance(raw.get(key), Mapping)}
+
+
+# ---- the frame: sections and their keys
+
+
+def _frame(section: type[Any], raw: Any, where: str) -> Any:
+    try:
+        return section.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(complaint(error, section.model_json_schema(), raw, where)) from None
+
+
+# ---- the choices: names of code and their options
+
+
+def _resolved(section: Any, where: str) -> Any:
+    """The section with every choice looked up and completed by its defaults."""
+    chosen = [(name, choice) for name, choice in choices_of(type(section)) if getattr(section, name) is not None]
+    updates = {name: choice.resolve(getattr(section, name), f"{where}.{name}") for name, choice in chosen}
+    return section.model_copy(update=updates)
+
+
+def _dataset(dataset: Dataset, where: str) -> Dataset:
+    dataset = _resolved(dataset, where)
+    samples = dataset.source.get("samples")  # type: ignore[union-attr]
+    if isinstance(samples, int) and samples < dataset.folds.number:
+        text = f"{dataset.folds.number} folds but {samples} samples; expected at most {samples}"
+        raise ConfigError(f"{where}.folds: {text}")
+    return dataset
+
+
+def _experiment(experiment: Experiment, where: str, datasets: Mapping[str, Dataset]) -> Experiment:
+    if experiment.dataset not in datasets:
+        hinted = hint(experiment.dataset, datasets)
+        raise ConfigError(f"{where}.dataset: unknown dataset {shown(experiment.dataset)}; {hinted}")
+    sides = {side: _normal(value, f"{where}.normalize.{side}") for side, value in experiment.normalize}
+    experiment = experiment.model_copy(update={"normalize": experiment.normalize.model_copy(update=sides)})
+    return _resolved(experiment, where)
+
+
+def _normal(value: str | Normal, where: str) -> Normal:
+    if isinstance(value, str):
+        return Normal(**{Choice("scaling", "transform").kind_of(value, where): value})
+    for kind, name in value:
+        registry.find(kind, name, f"{where}.{kind}")
+    return value
+
+
+def _varied(base: Experiment, variant: Variant, datasets: Mapping[str, Dataset]) -> Experiment:
+    raw = raw_of(base, variant)
+    return _experiment(_frame(Experiment, raw, variant.origin), variant.origin, datasets)

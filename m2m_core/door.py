@@ -1,0 +1,128 @@
+"""The door: what can be refused before any job starts, though no key is wrong by itself: geometry, crops, folds.
+
+Of simulated samples the size is known beforehand, of files it is not: their crops are checked against the model here
+and against the fields when the catalogue is known.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from . import registry
+from .config import Config, Dataset, Experiment
+from .crops import index
+from .data import folds
+from .errors import ConfigError, DataError
+from .models import Geometry, geometry_of
+from .stages import is_simulated
+
+__all__ = ["check"]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A sample that does not exist yet, as far as crops look at one."""
+
+    id: str
+    edges: tuple[int, ...]
+    periodic: bool
+
+    def shape(self, field: str) -> tuple[int, ...]:
+        """(channels, *space)."""
+        return (1, *self.edges)
+
+
+def check(config: Config) -> Config:
+    """The config itself; raises ConfigError naming the key."""
+    spaces = {name: _space(dataset, f"datasets.{name}") for name, dataset in config.datasets.items()}
+    for name, dataset in config.datasets.items():
+        _check_folds(dataset, f"datasets.{name}")
+    for name, experiment in config.experiments.items():
+        with _named(config.origin(name)):
+            _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
+    return config
+
+
+@contextlib.contextmanager
+def _named(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        raise ConfigError(f"{where}.{error}") from None
+
+
+# ---- datasets
+
+
+def _space(dataset: Dataset, where: str) -> tuple[int, ...] | None:
+    """Edges of the fields of a simulated dataset [voxels], None if only the files or the simulator know them."""
+    source: Any = dataset.source
+    if not is_simulated(dataset) or not _is_ours("shape", source["kind"]):
+        return None
+    options = _taken("shape", source["kind"], source, f"{where}.source")
+    with _named(f"{where}.source"):
+        return registry.load("shape", source["kind"])(**options)
+
+
+def _is_ours(kind: str, name: str) -> bool:
+    """Whether an entry is of this package: plugins are not run here, they may need what only the jobs have."""
+    entry = registry.entries(kind).get(name)
+    return entry is not None and not entry.is_plugin
+
+
+def _taken(kind: str, name: str, options: dict[str, Any], where: str) -> dict[str, Any]:
+    """Those of `options` that an entry takes, checked by its types."""
+    taken = registry.find(kind, name).options
+    return registry.check(kind, name, {key: value for key, value in options.items() if key in taken}, where)
+
+
+def _check_folds(dataset: Dataset, where: str) -> None:
+    """Lists of sample ids: each sample in one fold, and of simulated samples each in a fold."""
+    lists, source = dataset.folds.given, dict(dataset.source)
+    if lists is None:
+        return
+    simulated = is_simulated(dataset) and isinstance(source.get("samples"), int)
+    ids = [_id(i) for i in range(source["samples"])] if simulated else list(dict.fromkeys(chain(*lists)))
+    with _named(where):
+        folds.given(ids, lists)
+
+
+def _id(number: int) -> str:
+    return f"{number:04d}"
+
+
+# ---- experiments
+
+
+def _check_crops(experiment: Experiment, dataset: Dataset, space: tuple[int, ...] | None) -> None:
+    """Crops that the model takes and that leave no gaps; of simulated samples, crops and tiles that fit."""
+    size, step = experiment.crops.size, experiment.crops.step
+    geometry = _geometry(dict(experiment.model))
+    if geometry is None:
+        return
+    periodic = dict(dataset.source).get("periodic") is not False
+    if geometry.padding == "periodic" and not periodic:
+        raise ConfigError("model.padding: periodic, but the dataset is not; expected valid or zero")
+    sample: Any = Expected(_id(0), space or (tuple(size) if isinstance(size, list) else (size,)), periodic)
+    index([sample], size, step, geometry)
+    if space:
+        _check_tile(experiment.inference.tile or size, space, geometry)
+
+
+def _check_tile(tile: int | list[int], space: tuple[int, ...], geometry: Geometry) -> None:
+    tiles = (tile,) * len(space) if isinstance(tile, int) else tuple(tile)
+    if len(tiles) != len(space):
+        raise ConfigError(f"inference.tile: {len(tiles)} numbers for fields of {len(space)} axes; expected one an axis")
+    geometry.admit([min(pair) for pair in zip(tiles, space, strict=True)], "inference.tile")
+
+
+def _geometry(model: dict[str, Any]) -> Geometry | None:
+    """Halo and factor of the chosen model, whose geometry may take less than the model does; None of a plugin."""
+    name = model.pop("name")
+    if name in registry.entries("geometry"):
+        model = _taken("geometry", name, model, "model")
+        if not _is_ours("geometry", name):
+            return None
+    return geometry_of(name, model)

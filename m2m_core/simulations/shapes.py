@@ -1,0 +1,30 @@
+"""Which options of a simulation have a meaning, and how large its fields are: arithmetic, without running it.
+
+Beside each simulation stands a function of its name with those of its options that decide this, in narrower types.
+"""
+
+from ..errors import ConfigError
+from ..options import Annotated, Field, Fraction, Positive
+from ..registry import register
+
+__all__ = ["nbody"]
+
+
+@register("shape", "nbody")
+def nbody(
+    *,
+    samples: Annotated[int, Field(ge=1, le=1_000_000)] = 12,
+    mesh: Annotated[int, Field(ge=4, le=4096)] = 32,
+    steps: Annotated[int, Field(ge=1, le=10_000)] = 8,
+    box_size: Annotated[float, Field(gt=0, le=1.0e6)] = 100.0,
+    redshift: Annotated[float, Field(ge=0, le=1000)] = 0.0,
+    omega_m: Fraction = 0.3175,
+    omega_b: Fraction = 0.049,
+    h: Annotated[float, Field(gt=0, le=10)] = 0.6711,
+    n_s: Annotated[float, Field(ge=-10, le=10)] = 0.9624,
+    sigma_8: Positive = 0.834,
+) -> tuple[int, ...]:
+    """Edges of the fields [voxels]; raises ConfigError where there are more baryons than matter."""
+    if omega_b >= omega_m:
+        raise ConfigError(f"omega_b: {omega_b}; expected less than omega_m, which is {omega_m}")
+    return (mesh, mesh, mesh)

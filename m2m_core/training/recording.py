@@ -1,0 +1,98 @@
+"""What a training tells of itself: the scalars of its updates, gathered into rows for the history and TensorBoard."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..models import devices
+from .history import History
+from .tracking import Tracker
+
+__all__ = ["Recorder"]
+
+FOREIGN = ("step", "epoch", "seconds", "attempt")  # columns of the history that are no curves
+
+
+class Recorder:
+    """Holds the scalars of the updates since the last row where they are; nothing waits for the device between rows."""
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        self.folder, self.device = folder, device
+        self.pending: list[dict[str, torch.Tensor]] = []
+        self.seconds, self.attempts = 0.0, 1
+        self._counted, self._begin = 0, time.monotonic()  # examples, and the moment from which they count
+
+    def open(self, step: int) -> None:
+        """Continue the files of the folder after update number `step`."""
+        self.history = History(self.folder / "history.csv", step)
+        self._first, self._tracker = step + 1, None
+
+    def take(self, scalars: dict[str, torch.Tensor], examples: int) -> None:
+        """Remember the scalars of one update."""
+        self.pending.append(scalars)
+        self._counted += examples
+
+    def means(self) -> dict[str, float]:
+        """Mean of each scalar over the updates since the last row."""
+        return dict(zip(self.pending[0], self._table().double().mean(0).tolist(), strict=True))
+
+    def first_nonfinite(self) -> tuple[int, str] | None:
+        """How many updates back, and which, is the first scalar that is not finite."""
+        for row, values in enumerate(self._table().tolist()):
+            for name, value in zip(self.pending[0], values, strict=True):
+                if not math.isfinite(value):
+                    return len(self.pending) - row, name
+        return None
+
+    def write(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Add the rate to `row`, write it down, and begin the next one; returns the whole row."""
+        rate = self._counted / max(time.monotonic() - self._begin, 1e-9)
+        row = {**row, "samples_per_second": rate, "seconds": self.elapsed(), "attempt": self.attempts}
+        self.history.append(row)
+        curves = {key: value for key, value in row.items() if key not in FOREIGN}
+        self.tracker.scalars(row["step"], {**curves, "memory_MiB": devices.peak_memory(self.device)})
+        self.seconds = row["seconds"]
+        self.pending, self._counted, self._begin = [], 0, time.monotonic()
+        return row
+
+    def elapsed(self) -> float:
+        """Seconds of training so far, of all attempts."""
+        return self.seconds + time.monotonic() - self._begin
+
+    def pictures(self, step: int, prediction: np.ndarray, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Draw a prediction of a validation sample and what it is worth."""
+        self.tracker.pictures(step, prediction, rows)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint has to keep."""
+        names = list(self.pending[0]) if self.pending else []
+        values = self._table() if self.pending else []
+        seconds = self.elapsed() if self.pending else self.seconds
+        return {"names": names, "values": values, "seconds": seconds, "attempts": self.attempts}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state`."""
+        self.seconds, self.attempts = state["seconds"], state["attempts"]
+        rows = (row.to(self.device).unbind() for row in state["values"])
+        self.pending = [dict(zip(state["names"], row, strict=True)) for row in rows]
+
+    @property
+    def tracker(self) -> Tracker:
+        """TensorBoard's writer, opened when the first row is written."""
+        self._tracker = self._tracker or Tracker(self.folder / "tensorboard", self._first)
+        return self._tracker
+
+    def close(self) -> None:
+        """Write out what TensorBoard has not yet."""
+        if self._tracker:
+            self._tracker.close()
+
+    def _table(self) -> torch.Tensor:
+        """(updates, scalars) float32 on the CPU."""
+        values = [value.detach().float() for row in self.pending for value in row.values()]
+        return torch.stack(values).reshape(len(self.pending), -1).cpu()

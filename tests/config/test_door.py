@@ -1,0 +1,98 @@
+"""The door: what is refused before any job because keys do not agree with each other."""
+# ruff: noqa: E501 (errors stand here as they are printed)
+
+import pytest
+
+from m2m_core import config, door
+from m2m_core.errors import ConfigError
+from tests.config.making import changed, small
+
+E, D = "experiments/vnet", "datasets/nbody"
+FILES = {"kind": "npy", "input": "a", "target": "b"}
+
+
+def check(path, value, raw=None):
+    return door.check(config.parse(changed(path, value, raw)))
+
+
+@pytest.mark.parametrize(
+    "path, value, line",
+    [
+        (f"{E}/model", {"name": "vnet", "depth": 7}, "experiments.vnet.model.depth: 7; at most 6"),
+        (f"{E}/crops/size", 30, "experiments.vnet.crops.size: 30; the model takes multiples of 4, nearest 28 or 32"),
+        (f"{E}/crops/size", 64, "experiments.vnet.crops.size: 64, but sample '0000' has 32 voxels along an axis; expected 32"),
+        (f"{E}/crops", {"size": 32, "step": 40}, "experiments.vnet.crops.step: 40 leaves gaps between crops of 32; at most 32"),
+        (f"{E}/crops/size", [32, 32], "experiments.vnet.crops.size: 2 numbers for fields with 3 axes; expected one, or one an axis"),
+        (f"{E}/inference", {"tile": 30}, "experiments.vnet.inference.tile: 30; the model takes multiples of 4, nearest 28 or 32"),
+        (f"{E}/inference", {"tile": [16]}, "experiments.vnet.inference.tile: 1 numbers for fields of 3 axes; expected one an axis"),
+        (f"{D}/source/mesh", 2, "datasets.nbody.source.mesh: got 2; expected an integer from 4 to 4096"),
+        (f"{D}/source/mesh", 48, "experiments.vnet.crops.size: 32 with a halo of 20 on both sides reads 72 voxels, more than the period 48"),
+        (f"{D}/source/redshift", -0.5, "datasets.nbody.source.redshift: got -0.5; expected a number from 0 to 1000"),
+        (f"{D}/source/omega_b", 0.4, "datasets.nbody.source.omega_b: 0.4; expected less than omega_m, which is 0.3175"),
+        (f"{D}/folds", {"given": [["0000", "0001"], ["0001"]]}, "datasets.nbody.folds: in more than one place: '0001'"),
+        (f"{D}/folds", {"given": [["0000"], ["0001"]]}, "datasets.nbody.folds: in no fold: '0002', '0003'"),
+        (f"{D}/source", {**FILES, "periodic": False}, "experiments.vnet.model.padding: periodic, but the dataset is not"),
+        ("ablations", {"d": {"of": "vnet", "vary": {"model.depth": [2, 7]}}}, "ablations.d (model.depth = 7): experiments.vnet.model.depth: 7; at most 6"),
+    ],
+)  # fmt: skip
+def test_the_line_of_a_refusal(path, value, line):
+    with pytest.raises(ConfigError) as caught:
+        check(path, value)
+    assert str(caught.value).startswith(line)
+
+
+@pytest.mark.parametrize(
+    "path, value",
+    [
+        (f"{E}/inference", {"tile": 1000}), (f"{E}/crops/size", [32, 32, 32]), (f"{D}/source", FILES),
+        (f"{D}/folds", {"given": [[f"{i:04d}" for i in range(6)], [f"{i:04d}" for i in range(6, 12)]]}),
+        (f"{E}/model", {"name": "unet", "padding": "zero", "depth": 5}),
+    ],
+)  # fmt: skip
+def test_what_agrees_is_let_in_unchanged(path, value):
+    found = config.parse(changed(path, value))
+    assert door.check(found) is found
+
+
+@pytest.mark.parametrize("size, fits", [(128, True), ([64, 64], True), (126, False), ([64, 62], False)])
+def test_crops_of_files_are_checked_against_the_model(size, fits):
+    raw = changed(f"{D}/source", FILES, changed(f"{E}/crops/size", size))
+    if fits:
+        check("results", "x", raw)
+    else:
+        with pytest.raises(ConfigError, match=r"experiments.vnet.crops.size: \d+; the model takes multiples of 4"):
+            check("results", "x", raw)
+
+
+def test_lists_of_ids_may_not_overlap_whatever_the_files():
+    raw = changed(f"{D}/folds", {"given": [["a"], ["a", "b"]]}, changed(f"{D}/source", FILES))
+    with pytest.raises(ConfigError, match="datasets.nbody.folds: in more than one place: 'a'"):
+        door.check(config.parse(raw))
+
+
+PLUGIN = """
+import torch_that_only_the_jobs_have
+from m2m_core.options import Count
+from m2m_core.registry import register
+@register("model", "mine")
+def mine(i, o, d, *, depth: Count = 1): ...
+"""
+GEOMETRY = """
+@register("geometry", "mine")
+def geometry(*, depth: Literal[1, 2] = 1): ...
+"""
+
+
+def test_a_model_has_to_tell_its_halo_but_a_plugin_is_not_run_for_it(tmp_path):
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    raw = changed("plugins", [str(tmp_path / "mine.py")], changed(f"{E}/model", {"name": "mine", "depth": 3}))
+    with pytest.raises(ConfigError, match="experiments.vnet.model.name: 'mine' does not say its halo"):
+        door.check(config.parse(raw))
+    (tmp_path / "mine.py").write_text(PLUGIN + GEOMETRY)
+    with pytest.raises(ConfigError, match=r"experiments.vnet.model.depth: got 3; expected '1' or '2'"):
+        door.check(config.parse(raw))
+    door.check(config.parse(changed(f"{E}/model/depth", 2, raw)))
+
+
+def test_the_small_config_is_let_in():
+    door.check(config.parse(small()))

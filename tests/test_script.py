@@ -1,0 +1,140 @@
+"""The bridge to Snakemake: one line and an exit code for an error, everything else in the log."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from m2m_core import errors, registry
+from m2m_core.script import last_error, rule
+
+
+class Named(dict):
+    __getattr__ = dict.__getitem__
+
+
+class Wildcards(list):
+    """As Snakemake's: values in order, and by name."""
+
+    def __init__(self, **values):
+        super().__init__(values.values())
+        self.__dict__.update(values)
+
+
+@pytest.fixture
+def snakemake(tmp_path):
+    yield SimpleNamespace(
+        rule="training", input=["a"], output=["b"], threads=2, log=[str(tmp_path / "logs" / "x.log")],
+        wildcards=Wildcards(experiment="vnet", fold="1"),
+        params=Named(settings={"lr": 1}, plugins=[], errors=str(tmp_path / "logs" / "errors.jsonl")),
+    )  # fmt: skip
+    registry.use_plugins([])
+
+
+def run(snakemake, body):
+    with rule(snakemake) as job:
+        body(job)
+
+
+def log(snakemake):
+    with open(snakemake.log[0]) as stream:
+        return stream.read()
+
+
+def test_a_job_knows_its_rule(snakemake, capsys):
+    def body(job):
+        assert (job.fold, job.settings, job.input, job.output, job.threads) == (1, {"lr": 1}, ["a"], ["b"], 2)
+        print("to the log")
+        print("to the log as well", file=sys.stderr)
+        job.result = "12 steps"
+
+    run(snakemake, body)
+    console = capsys.readouterr()
+    assert console.out == "" and console.err.startswith("training vnet 1: 12 steps (") and console.err.count("\n") == 1
+    assert log(snakemake).startswith("to the log\nto the log as well\n")
+
+
+@pytest.mark.parametrize(
+    "error, code",
+    [(errors.ConfigError, 2), (errors.DataError, 3), (errors.RunError, 4), (errors.Diverged, 5), (errors.Stopped, 143)],
+)
+def test_a_known_error_is_one_line_and_its_exit_code(snakemake, capsys, error, code):
+    def body(job):
+        raise error("a.npy: empty; expected values")
+
+    with pytest.raises(SystemExit) as caught:
+        run(snakemake, body)
+    line = "training vnet 1: error: a.npy: empty; expected values"
+    assert caught.value.code == code and capsys.readouterr().err == line + "\n"
+    assert "Traceback" in log(snakemake) and line in log(snakemake)
+    assert last_error(snakemake.params.errors) == ([line], code)
+
+
+def test_an_unknown_error_is_one_line_that_names_the_log(snakemake, capsys):
+    def body(job):
+        raise ZeroDivisionError("a\nb")
+
+    with pytest.raises(SystemExit) as caught:
+        run(snakemake, body)
+    assert caught.value.code == 1
+    assert (
+        capsys.readouterr().err
+        == f"training vnet 1: error: ZeroDivisionError: a b; the traceback is in {snakemake.log[0]}\n"
+    )
+
+
+@pytest.mark.parametrize("text", ["\x1b[2Jgone", "two\nlines", "\u202eback", "\x07", "tab\t"])
+def test_names_cannot_drive_the_terminal(snakemake, capsys, text):
+    def body(job):
+        job.say(text)
+        job.warn([text])
+        raise errors.DataError(text)
+
+    with pytest.raises(SystemExit):
+        run(snakemake, body)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3 and all(line.isprintable() for line in lines)
+    assert all(line.isprintable() for line in last_error(snakemake.params.errors)[0])
+
+
+def test_plugins_are_named_before_the_body_runs_and_refused_in_one_line(snakemake, capsys, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from m2m_core.registry import register\n@register('loss', 'mine')\ndef mine(x, y): ...\n"
+    )
+    snakemake.params["plugins"] = [str(tmp_path / "mine.py")]
+    run(snakemake, lambda job: registry.find("loss", "mine"))
+    snakemake.params["plugins"] = [str(tmp_path / "nowhere.py")]
+    with pytest.raises(SystemExit) as caught:
+        run(snakemake, lambda job: registry.find("loss", "mine"))
+    assert caught.value.code == 2 and "nowhere.py: no such file" in capsys.readouterr().err
+
+
+def test_logs_are_continued(snakemake):
+    run(snakemake, lambda job: print("first"))
+    run(snakemake, lambda job: print("second"))
+    assert log(snakemake).index("first") < log(snakemake).index("second")
+
+
+def test_stopping_by_hand_is_left_to_snakemake(snakemake):
+    def body(job):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(snakemake, body)
+
+
+def test_all_errors_of_a_run_are_told_with_the_code_of_the_first(tmp_path):
+    path = tmp_path / "errors.jsonl"
+    assert last_error(path) == ([], 1)
+    path.write_text("".join(json.dumps({"line": f"job {i}", "code": i}) + "\n" for i in (3, 5)) + '{"line": "cut')
+    assert last_error(path) == (["job 3", "job 5"], 3)
+    path.write_bytes(b"\xff\xfe")
+    assert last_error(path) == ([], 1)
+
+
+def test_every_error_prints_as_one_line():
+    for error in vars(errors).values():
+        if isinstance(error, type) and issubclass(error, errors.M2MError):
+            assert str(error("a\nb\x1b")) == "a\\nb\\x1b" and 1 <= error.exit_code <= 255
+    assert str(errors.ConfigError("é: [Mpc/h] ≥ 1")) == "é: [Mpc/h] ≥ 1"

@@ -1,0 +1,244 @@
+"""What makes a stage stale: the settings of all stages before and after an edit, and who makes what is shared."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from m2m_core import config
+from m2m_core.errors import ConfigError
+from m2m_core.stages import BEFORE, RUNNING, Stages, is_simulated
+from tests.config.making import changed, small
+
+TOP = Path(__file__).parents[1]
+E, D = "experiments/vnet", "datasets/nbody"
+OF_FILES = {"kind": "npy", "input": "a/*.npy", "target": "b/*.npy"}
+SPACES = ("simulation", "catalogue", "moments")
+
+
+def settings(raw, name="vnet"):
+    """Stage -> its settings, of one experiment and its dataset."""
+    stages = Stages(config.parse(raw))
+    dataset = stages.config.experiments[name].dataset
+    said = {stage: getattr(stages, stage)(name) for stage in BEFORE}
+    said |= {"catalogue": stages.catalogue(dataset), "report": stages.report()}
+    said["moments"] = {t: stages.moments(dataset, t) for t in stages.transforms(name)}
+    if is_simulated(stages.config.datasets[dataset]):
+        said["simulation"] = stages.simulation(dataset)
+    return said
+
+
+def stale(before, after):
+    """The stages whose own settings an edit changes; what follows them reruns because of its inputs."""
+    old, new = settings(before), settings(after)
+    return {stage for stage in new if old.get(stage) != new[stage]}
+
+
+@pytest.mark.parametrize(
+    "path, value, expected",
+    [
+        (f"{E}/evaluation", ["one_point"], {"evaluation", "report"}),
+        (f"{E}/evaluation", [{"name": "one_point", "bins": 7}], {"evaluation", "report"}),
+        (f"{E}/training/epochs", 31, {"training", "report"}),
+        (f"{E}/training/seed", 1, {"training", "report"}),
+        (f"{E}/optimizer", {"name": "adamw", "lr": 0.1}, {"training", "report"}),
+        (f"{E}/loss", "mae", {"training", "report"}),
+        (f"{E}/model/width", 9, {"training", "report"}),
+        (f"{E}/model/bypass", False, {"training", "report"}),
+        (f"{E}/model/depth", 3, {"crops", "training", "report"}),
+        (f"{E}/model/padding", "zero", {"crops", "training", "report"}),
+        (f"{E}/crops/size", 16, {"crops", "training", "report"}),
+        (f"{E}/crops/step", 8, {"crops", "training", "report"}),
+        (f"{E}/inference/tile", 16, {"inference", "report"}),
+        (f"{E}/inference/compression", "gzip", {"inference", "report"}),
+        (f"{E}/normalize", {"input": "minmax"}, {"statistics", "training", "report"}),
+        (f"{E}/training/workers", 3, {"report"}),
+        (f"{E}/training/save_minutes", 1.0, {"report"}),
+        (f"{E}/training/threads", 1, {"report"}),
+        (f"{D}/folds/seed", 5, {"catalogue", "report"}),
+        (f"{D}/folds/count", 4, {"catalogue", "report"}),
+        (f"{D}/folds/run", [0], {"report"}),
+        (f"{D}/verify", "full", {"report"}),
+        (f"{D}/on_nonfinite", "mask", {"catalogue", "moments", "report"}),
+        (f"{D}/source/samples", 24, {"catalogue", "report"}),
+        (f"{D}/source/mesh", 64, {"simulation", "catalogue", "report"}),
+        (f"{D}/source/seed", 7, {"simulation", "catalogue", "report"}),
+        ("report/title", "Other", {"report"}),
+        ("ablations", {"w": {"of": "vnet", "vary": {"model.width": [4]}}}, {"report"}),
+    ],
+)
+def test_an_edit_changes_the_settings_of_the_stages_that_read_it(path, value, expected):
+    assert stale(small(), changed(path, value)) == expected
+
+
+def test_the_order_of_keys_and_files_that_say_the_same_change_nothing():
+    raw = small()
+    raw["experiments"]["vnet"] = dict(reversed(raw["experiments"]["vnet"].items()))
+    raw["experiments"]["vnet"]["model"] = dict(reversed(raw["experiments"]["vnet"]["model"].items()))
+    raw["experiments"]["vnet"] |= {"optimizer": {"name": "adamw", "lr": 1.0e-3}, "training": {"epochs": 30}}
+    assert stale(small(), raw) == set()
+
+
+def test_a_transform_adds_its_moments_and_leaves_the_others():
+    old, new = (
+        settings(small()),
+        settings(changed(f"{E}/normalize", {"target": {"transform": "log1p", "scaling": "minmax"}})),
+    )
+    assert set(old["moments"]) == {"identity"} and set(new["moments"]) == {"identity", "log1p"}
+    assert old["moments"]["identity"] == new["moments"]["identity"]
+
+
+def test_what_may_change_without_a_new_training_is_a_listed_set():
+    assert RUNNING == ("workers", "save_steps", "save_minutes", "threads")
+    stages = Stages(config.parse(small()))
+    assert not set(RUNNING) & stages.training("vnet")["training"].keys()
+    assert set(RUNNING) == stages.running("vnet")["training"].keys()
+
+
+def test_all_settings_are_json():
+    for raw in (small(), changed(f"{D}/source", OF_FILES)):
+        assert json.loads(json.dumps(settings(raw), allow_nan=False)) == settings(raw)
+
+
+# ---- sharing
+
+
+def owners(raw, stage):
+    stages = Stages(config.parse(raw))
+    return {name: stages.owner(name, stage) for name in stages.config.experiments}
+
+
+def ablated(vary):
+    return changed("ablations", {"w": {"of": "vnet", "vary": vary}})
+
+
+def test_an_ablation_shares_every_stage_that_it_does_not_change():
+    raw = ablated({"model.width": [8, 4]})  # 8 is the base
+    for stage in ("statistics", "crops"):
+        assert set(owners(raw, stage).values()) == {"vnet"}
+    for stage in ("training", "inference", "evaluation"):
+        assert owners(raw, stage) == {"vnet": "vnet", "w-8": "vnet", "w-4": "w-4"}
+
+
+def test_variants_share_with_each_other():
+    raw = ablated({"crops.size": [16], "model.width": [4, 2], "evaluation": [["one_point"], ["power_spectrum"]]})
+    crops, training = owners(raw, "crops"), owners(raw, "training")
+    first = "w-16-4-one-point"
+    assert {crops[name] for name in crops if name != "vnet"} == {first}
+    assert training["w-16-4-power-spectrum"] == first and training["w-16-2-power-spectrum"] == "w-16-2-one-point"
+    assert len(set(owners(raw, "evaluation").values())) == 5
+
+
+def test_what_follows_a_difference_is_not_shared():
+    raw = ablated({"normalize.input": ["minmax"]})
+    assert owners(raw, "statistics")["w-minmax"] == "w-minmax" and owners(raw, "crops")["w-minmax"] == "vnet"
+    assert owners(raw, "inference")["w-minmax"] == "w-minmax"
+
+
+def test_experiments_on_two_datasets_share_nothing():
+    raw = changed("datasets/other", small()["datasets"]["nbody"])
+    raw["experiments"]["twin"] = {**raw["experiments"]["vnet"], "dataset": "other"}
+    assert all(owners(raw, stage)["twin"] == "twin" for stage in BEFORE)
+
+
+def test_an_ablation_leaves_the_settings_of_others_alone():
+    before, after = (Stages(config.parse(raw)) for raw in (small(), ablated({"model.width": [4, 16]})))
+    for stage in BEFORE:
+        assert getattr(before, stage)("vnet") == getattr(after, stage)("vnet")
+    assert before.simulation("nbody") == after.simulation("nbody") and before.catalogue("nbody") == after.catalogue(
+        "nbody"
+    )
+
+
+def test_figures_follow_what_is_measured():
+    stages = Stages(config.parse(changed(f"{E}/evaluation", ["power_spectrum"])))
+    assert {"power", "transfer"} <= set(stages.figures("vnet")) and "one_point" not in stages.figures("vnet")
+    assert all(stages.caption(figure) for figure in stages.figures("vnet"))
+
+
+def test_an_unknown_experiment_gets_the_nearest():
+    with pytest.raises(ConfigError, match=r"unknown 'vnte'; did you mean 'vnet'\?"):
+        Stages(config.parse(small())).training("vnte")
+
+
+# ---- code
+
+SAY = """
+import json, sys
+from m2m_core import config
+from m2m_core.stages import BEFORE, Stages
+raw = json.load(sys.stdin)
+raw["experiments"]["unet"] = {**raw["experiments"]["vnet"], "model": "unet", "loss": "mae"}
+stages = Stages(config.parse(raw))
+said = {f"{name} {stage}": getattr(stages, stage)(name) for name in ("vnet", "unet") for stage in BEFORE}
+said |= {"simulation": stages.simulation("nbody"), "catalogue": stages.catalogue("nbody"), "report": stages.report()}
+said |= {"moments": stages.moments("nbody", "identity"), "figure": stages.figure("power")}
+print(json.dumps(said))
+"""
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("copy")
+    shutil.copytree(TOP / "m2m_core", folder / "m2m_core", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def said(folder):
+    command = [sys.executable, "-c", SAY]
+    done = subprocess.run(command, cwd=folder, env={"PYTHONPATH": str(folder)}, input=json.dumps(small()), text=True,
+                          capture_output=True, check=True)  # fmt: skip
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def unedited(package):
+    return said(package)
+
+
+STEPS = ("training", "inference", "evaluation")
+EVERY = {f"{name} {stage}" for name in ("vnet", "unet") for stage in STEPS}
+SOME = {
+    "models/unet.py": {"unet training", "unet inference"},
+    "models/vnet.py": {"vnet training", "vnet inference"},
+    "training/loop.py": {"vnet training", "unet training"},
+    "data/folds.py": {"catalogue"},
+    "simulations/nbody.py": {"simulation"},
+    "metrics/one_point.py": {"vnet evaluation", "unet evaluation"},
+    "report/page.py": {"report", "figure"},
+    "report/page.css": {"report", "figure"},
+    "report/figures/power.py": {"figure"},
+    "config/keys.py": set(),
+    "stages.py": set(),
+    "schema.py": set(),
+    "door.py": set(),
+    "script.py": set(),
+}
+
+
+@pytest.mark.parametrize("file", SOME)
+def test_an_edit_of_code_touches_what_runs_it(package, unedited, file):
+    path = package / "m2m_core" / file
+    text = path.read_text()
+    path.write_text(text + ("\nEDITED = 1\n" if path.suffix == ".py" else "\n/* edited */\n"))
+    try:
+        touched = {stage for stage, now in said(package).items() if now != unedited[stage]}
+    finally:
+        path.write_text(text)
+    assert SOME[file] <= touched
+    if "data" not in file:
+        assert touched == SOME[file]
+
+
+def test_comments_layout_and_docstrings_touch_nothing(package, unedited):
+    originals = {path: path.read_text() for path in (package / "m2m_core").rglob("*.py")}
+    for path, text in originals.items():
+        path.write_text(text.replace('"""\n', '  Reworded."""\n\n\n', 1) + "\n# a comment\n")
+    try:
+        assert said(package) == unedited
+    finally:
+        for path, text in originals.items():
+            path.write_text(text)

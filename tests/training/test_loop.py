@@ -1,0 +1,480 @@
+"""The loop on a toy: what it keeps, when it stops, which weights are the model, and what it says."""
+
+import copy
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from m2m_core.errors import ConfigError, DataError, Diverged, RunError, Stopped
+from m2m_core.training.batches import Batches, members, stream
+from m2m_core.training.loop import Loop
+from tests.tasks.studies import experiment
+from tests.training.toys import Toy, in_child, same, settings, train, weights
+
+VALIDATION = {"fraction": 0.1, "every": 1, "patience": None}
+torch.set_num_threads(1)
+
+
+class Scored(Toy):
+    """Validation scores as given, one an epoch."""
+
+    def __init__(self, *scores):
+        super().__init__(validate=1)
+        self.scores = list(scores)
+
+    def samples(self):
+        split = super().samples()
+        return type(split)(split.fit, split.validate, split.predict)
+
+    def measure(self, batch):
+        return {"loss": torch.tensor(self.scores.pop(0))}
+
+
+def stop_at(step, number=signal.SIGTERM):
+    """Ask ourselves to stop after update number `step`."""
+
+    def on_step(done, steps, row):
+        if done == step:
+            os.kill(os.getpid(), number)
+
+    return on_step
+
+
+def column(folder, name):
+    head, *lines = (folder / "history.csv").read_text().splitlines()
+    return [line.split(",")[head.split(",").index(name)] for line in lines]
+
+
+# ---- which examples
+
+
+@pytest.mark.parametrize("count, batch_size", [(7, 3), (6, 2), (1, 4), (5, 5)])
+def test_every_example_is_fitted_once_an_epoch(count, batch_size):
+    per_epoch = -(-count // batch_size)
+    for epoch in range(3):
+        steps = [members(count, batch_size, 1, epoch * per_epoch + batch) for batch in range(per_epoch)]
+        assert {e for e, _ in steps} == {epoch}
+        assert sorted(np.concatenate([numbers for _, numbers in steps])) == list(range(count))
+
+
+def test_order_and_randomness_differ_between_epochs_and_seeds():
+    assert not np.array_equal(members(64, 64, 0, 0)[1], members(64, 64, 0, 1)[1])
+    assert not np.array_equal(members(64, 64, 0, 0)[1], members(64, 64, 1, 0)[1])
+    task = Toy(fit=1)
+    noise = [Batches(task, task.samples(), 1, seed)["fit", step][1].item() for seed, step in [(0, 0), (0, 1), (1, 0)]]
+    assert len(set(noise)) == 3
+
+
+@pytest.mark.parametrize("setting", [{"workers": 2}, {"save_steps": 1}, {"save_steps": None}, {"save_minutes": 1e-9}])
+def test_how_it_runs_does_not_change_a_bit(tmp_path, setting):
+    common = {"validation": VALIDATION, "ema": 0.5}
+    reference = train(tmp_path / "a", Toy(validate=3), save_steps=100, **common)
+    other = train(tmp_path / "b", Toy(validate=3), **common | setting)
+    assert same(weights(reference.task), weights(other.task))
+    assert same(reference.weights()["model"], other.weights()["model"])
+    assert column(tmp_path / "a", "validation") == column(tmp_path / "b", "validation")
+
+
+def test_the_global_generators_have_no_say(tmp_path):
+    torch.manual_seed(5)
+    first = train(tmp_path / "a", Toy())
+    torch.manual_seed(6)
+    np.random.seed(7)
+    assert same(weights(first.task), weights(train(tmp_path / "b", Toy()).task))
+
+
+def test_the_largest_seed_is_allowed(tmp_path):
+    train(tmp_path, seed=2**63 - 1)
+
+
+# ---- stopping and going on
+
+
+@pytest.mark.parametrize("cut", [1, 4, 5, 6, 9, 11, 12])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_stopped_run_ends_where_an_uninterrupted_one_does(tmp_path, cut, number):
+    common = {"validation": VALIDATION, "ema": 0.9, "save_steps": 5, "schedule": {"name": "plateau", "patience": 1}}
+    reference = train(tmp_path / "whole", Scored(3.0, 4.0, 2.0, 5.0), **common)
+    first = Scored(3.0, 4.0, 2.0, 5.0)
+    if cut < 12:
+        with pytest.raises(Stopped, match=f"step {cut} of 12"):
+            train(tmp_path / "cut", first, on_step=stop_at(cut, number), **common)
+        assert torch.load(tmp_path / "cut" / "last.pt", weights_only=True)["step"] == cut
+    else:
+        train(tmp_path / "cut", first, on_step=stop_at(cut, number), **common)
+    second = train(tmp_path / "cut", Scored(*first.scores), **common)
+    assert same(weights(reference.task), weights(second.task))
+    assert same(reference.weights()["model"], second.weights()["model"])
+    for name in ("step", "loss", "validation", "lr"):
+        assert column(tmp_path / "cut", name) == column(tmp_path / "whole", name)
+
+
+def test_signals_between_two_runs_are_not_ours(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    train(tmp_path)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("epochs", [1, 4])
+def test_a_stop_while_validating_is_heeded_and_measured_later(tmp_path, epochs):
+    common = {"validation": VALIDATION, "epochs": epochs, "batch_size": 2}
+    reference = train(tmp_path / "whole", Toy(validate=9), **common)
+    task = Toy(validate=9)
+    measure, calls = task.measure, []
+
+    def measure_and_stop(batch):
+        calls.append(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return measure(batch)
+
+    task.measure = measure_and_stop
+    with pytest.raises(Stopped, match="step 3"):
+        train(tmp_path / "cut", task, **common)
+    assert len(calls) == 1 and not (tmp_path / "cut" / "history.csv").exists()
+    second = train(tmp_path / "cut", Toy(validate=9), **common)
+    assert same(weights(reference.task), weights(second.task))
+    assert second.best.score == reference.best.score
+    for name in ("step", "loss", "validation"):
+        assert column(tmp_path / "cut", name) == column(tmp_path / "whole", name)
+
+
+def test_a_second_signal_while_saving_waits(tmp_path, monkeypatch):
+    saved, original = [], Loop.save
+
+    def save(loop):
+        os.kill(os.getpid(), signal.SIGTERM)
+        original(loop)
+        saved.append(loop.step)
+
+    monkeypatch.setattr(Loop, "save", save)
+    with pytest.raises(Stopped):
+        train(tmp_path, on_step=stop_at(2))
+    assert saved == [2]
+
+
+def test_a_finished_run_is_left_alone(tmp_path):
+    train(tmp_path, Toy(validate=2), validation=VALIDATION)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.name != ".lock"}
+    loop = train(tmp_path, Toy(validate=2), validation=VALIDATION)
+    assert not loop.worked and loop.recorder.attempts == 1
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.name != ".lock"}
+
+
+def test_more_epochs_continue_and_fewer_begin_anew(tmp_path):
+    long = train(tmp_path / "long", epochs=6)
+    train(tmp_path / "short", epochs=4)
+    continued, told = [], []
+    loop = train(tmp_path / "short", epochs=6, on_step=lambda step, *_: continued.append(step))
+    assert continued == list(range(13, 19)) and same(weights(long.task), weights(loop.task))
+    loop = train(tmp_path / "short", epochs=4, say=told.append)
+    assert loop.step == 12 and "training anew" in told[0]
+    assert same(weights(train(tmp_path / "other", epochs=4).task), weights(loop.task))
+    assert column(tmp_path / "short", "step") == ["3", "6", "9", "12"]
+
+
+# ---- which weights
+
+
+def test_the_best_weights_are_the_model(tmp_path):
+    seen = {}
+    task = Scored(3.0, 2.0, 2.0, 2.5)
+    loop = train(tmp_path, task, on_step=lambda step, *_: seen.update({step: weights(task)}), validation=VALIDATION)
+    assert (loop.best.score, loop.best.step, loop.best.waited) == (2.0, 6, 2)
+    assert same({f"model.{k}": v for k, v in loop.weights()["model"].items()}, seen[6])
+
+
+def test_without_validation_the_last_weights_are_the_model(tmp_path):
+    loop = train(tmp_path)
+    assert same({f"model.{k}": v for k, v in loop.weights()["model"].items()}, weights(loop.task))
+
+
+@pytest.mark.parametrize("every, patience, scores, stop", [(1, 2, (3.0, 1.0, 2.0, 1.0), 12), (1, 1, (2.0, 2.0), 6)])
+def test_training_stops_early(tmp_path, every, patience, scores, stop):
+    validation = {"fraction": 0.1, "every": every, "patience": patience}
+    loop = train(tmp_path, Scored(*scores), epochs=9, validation=validation)
+    assert loop.step == stop and not loop.task.scores
+    again = train(tmp_path, Scored(), epochs=9, validation=validation)
+    assert not again.worked
+
+
+def test_validation_is_measured_every_so_often(tmp_path):
+    train(tmp_path, Scored(2.0, 1.0), validation=VALIDATION | {"every": 2})
+    assert column(tmp_path, "validation") == ["", "2", "", "1"]
+
+
+def test_the_score_is_the_mean_over_all_examples(tmp_path):
+    task = Toy(validate=3)  # in batches of 2 and 1
+    loop = train(tmp_path, task, epochs=1, validation=VALIDATION)
+    task.modules["model"].eval()
+    examples = [task.collate([task.item(n, None)]) for n in task.samples().validate]
+    with torch.no_grad():
+        assert loop.best.score == pytest.approx(np.mean([task.measure(batch)["loss"].item() for batch in examples]))
+
+
+def test_validation_leaves_no_trace_in_the_network(tmp_path):
+    with_it = train(tmp_path / "a", Toy(validate=3), validation=VALIDATION)
+    without = train(tmp_path / "b", Toy(validate=3))
+    assert same(weights(with_it.task), weights(without.task))
+    assert with_it.task.modules["model"].training
+
+
+# ---- the average of the weights
+
+
+def by_hand(decay, steps=12):
+    """Weights and buffers of every step, averaged in double precision."""
+    seen, task = [], Toy()
+    means = {key: value.double() for key, value in weights(task).items()}
+
+    def on_step(step, *_):
+        part = 1 - min(decay, step / (9 + step))
+        for key, value in weights(task).items():
+            means[key] = means[key] + part * (value.double() - means[key])
+        seen.append(copy.deepcopy(means))
+
+    return task, on_step, seen
+
+
+def test_the_average_is_that_of_a_loop_by_hand(tmp_path):
+    task, on_step, seen = by_hand(0.6)
+    loop = train(tmp_path, task, on_step=on_step, ema=0.6)
+    for key, value in loop.weights()["model"].items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value.double(), seen[-1][f"model.{key}"], rtol=1e-5, atol=1e-7)
+    assert loop.weights()["model"]["1.num_batches_tracked"] == 12
+    assert not same({f"model.{k}": v for k, v in loop.weights()["model"].items()}, weights(task))
+
+
+def test_the_best_model_is_the_averaged_one(tmp_path):
+    task, on_step, seen = by_hand(0.6)
+    scored = Scored(3.0, 1.0, 2.0, 2.0)
+    scored.modules, scored.optimizers = task.modules, task.optimizers
+    loop = train(tmp_path, scored, on_step=on_step, ema=0.6, validation=VALIDATION)
+    for key, value in loop.weights()["model"].items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value.double(), seen[5][f"model.{key}"], rtol=1e-5, atol=1e-7)
+
+
+def test_validation_measures_the_averaged_model(tmp_path):
+    task = Toy(validate=1)
+    measured, measure = [], task.measure
+    task.measure = lambda batch: measured.append(weights(task)) or measure(batch)
+    loop = train(tmp_path, task, ema=0.6, validation=VALIDATION, epochs=1)
+    assert same(measured[-1], {f"model.{k}": v for k, v in loop.weights()["model"].items()})
+    assert not same(measured[-1], weights(task))
+
+
+# ---- precision
+
+
+def test_half_precision_is_used_and_repeats(tmp_path):
+    kinds = []
+
+    class Watched(nn.Linear):
+        def forward(self, x):
+            kinds.append((y := super().forward(x)).dtype)
+            return y
+
+    def run(folder, precision):
+        torch.manual_seed(1)
+        return weights(train(folder, Toy(module=Watched(3, 1)), precision=precision).task)
+
+    half = run(tmp_path / "a", "bf16")
+    assert set(kinds) == {torch.bfloat16} and half["model.weight"].dtype == torch.float32
+    assert same(half, run(tmp_path / "b", "bf16"))
+    assert not same(half, run(tmp_path / "c", "float32")) and kinds[-1] == torch.float32
+
+
+# ---- what goes wrong
+
+
+@pytest.mark.parametrize("every", [1, 100])
+def test_a_loss_that_is_not_finite(tmp_path, every):
+    train(tmp_path, epochs=2, save_steps=every)
+    good = (tmp_path / "last.pt").read_bytes()
+    task = Toy()
+    step, count = task.step, iter(range(100))
+    task.step = lambda batch: {"loss": step(batch)["loss"] * (float("nan") if next(count) == 1 else 1.0)}
+    with pytest.raises(Diverged) as error:
+        train(tmp_path, task, epochs=4, save_steps=every)
+    numbers = members(6, 2, 0, 7)[1]
+    assert str(error.value).startswith(
+        f"step 7: loss is not finite for examples {numbers[0]}, {numbers[1]}; their batch"
+    )
+    kept = 6 if every == 100 else 7
+    assert f"the checkpoint of step {kept} is kept; lower optimizer.lr or set training.clip" in str(error.value)
+    assert ((tmp_path / "last.pt").read_bytes() == good) == (every == 100)
+    with np.load(tmp_path / "diverged.npz") as arrays:
+        assert {name: arrays[name].shape for name in arrays} == {
+            f"item-{i}-{part}": shape for i in range(2) for part, shape in enumerate([(3,), (1,)])
+        }
+
+
+def test_an_update_to_nothing_is_never_saved(tmp_path):
+    task = Toy()
+    step = task.step
+
+    def poisoned(batch):
+        loss = step(batch)
+        task.modules["model"][0].weight.data[0] = torch.inf
+        return loss
+
+    task.step = poisoned
+    with pytest.raises(Diverged, match="step 0: model.0.weight is not finite after the update; no checkpoint was made"):
+        train(tmp_path, task, save_steps=1)
+    assert not (tmp_path / "last.pt").exists()
+
+
+def test_a_score_that_is_not_finite(tmp_path):
+    with pytest.raises(Diverged, match="step 6: the validation score is nan"):
+        train(tmp_path, Scored(1.0, float("nan")), validation=VALIDATION)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_bad_example_keeps_its_one_line(tmp_path, workers):
+    task = Toy()
+    item = task.item
+
+    def broken(example, rng):
+        if example == 3:
+            raise DataError("fields/3.npy: cut short; expected 96 bytes")
+        return item(example, rng)
+
+    task.item = broken
+    with pytest.raises(DataError) as error:
+        train(tmp_path, task, workers=workers)
+    assert str(error.value) == "fields/3.npy: cut short; expected 96 bytes"
+
+
+def test_a_reader_that_is_killed(tmp_path):
+    task = Toy()
+    owner = os.getpid()
+    item = task.item
+    task.item = lambda *a: os.kill(os.getpid(), 9) if os.getpid() != owner else item(*a)
+    with pytest.raises(RunError, match="killed, likely for memory.*lower training.workers"):
+        train(tmp_path, task, workers=1)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError("Unable to allocate")])
+def test_memory_that_runs_out(tmp_path, error):
+    task = Toy()
+
+    def step(batch):
+        raise error
+
+    task.step = step
+    with pytest.raises(RunError, match="out of memory: batches of 2; lower training.batch_size or crops.size; "):
+        train(tmp_path, task)
+
+
+def test_a_real_allocation_that_fails(tmp_path):
+    task = Toy()
+    task.step = lambda batch: {"loss": torch.empty(2**50)}
+    with pytest.raises(RunError, match="out of memory: batches of 2"):
+        train(tmp_path, task)
+
+
+def test_other_errors_are_not_about_memory(tmp_path):
+    task = Toy()
+    task.collate = lambda items: [torch.zeros(2, 5), torch.zeros(2, 1)]
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        train(tmp_path, task)
+
+
+def test_two_runs_cannot_share_a_folder(tmp_path):
+    def second(step, *_):
+        with pytest.raises(RunError, match="another process is training here"):
+            train(tmp_path)
+
+    loop = train(tmp_path, on_step=second, epochs=1)
+    assert loop.step == 3
+
+
+def test_nothing_to_fit(tmp_path):
+    with pytest.raises(ConfigError, match="no sample is left to fit"):
+        train(tmp_path, Toy(fit=0))
+
+
+def test_a_plateau_needs_scores(tmp_path):
+    with pytest.raises(ConfigError, match="'plateau' needs training.validation"):
+        train(tmp_path, schedule={"name": "plateau"})
+
+
+def test_leftovers_of_a_killed_run_are_removed(tmp_path):
+    (tmp_path / ".last.pt.123.tmp").write_bytes(b"half")
+    train(tmp_path)
+    assert not list(tmp_path.glob("*.tmp")) and not list(tmp_path.glob(".*.tmp"))
+
+
+def test_a_file_size_limit_is_named_and_keeps_the_checkpoint(tmp_path):
+    train(tmp_path, epochs=1)
+    good = (tmp_path / "last.pt").read_bytes()
+
+    def limited():
+        import resource
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        with pytest.raises(RunError, match="last.pt: cannot be written: file size limit reached"):
+            train(tmp_path, epochs=2, save_steps=1)
+
+    assert in_child(limited) == 0
+    assert (tmp_path / "last.pt").read_bytes() == good
+    train(tmp_path, epochs=2)
+
+
+# ---- what it says
+
+
+def test_it_begins_with_what_it_is_about_to_do(tmp_path):
+    said = []
+    with pytest.raises(Stopped):
+        train(tmp_path, Toy(validate=3), on_step=stop_at(7), say=said.append, validation=VALIDATION)
+    assert said == ["29 parameters on cpu (1 thread); 6 examples, 3 for validation; 12 steps of 2 in 4 epochs"]
+    train(tmp_path, Toy(validate=3), say=said.append, validation=VALIDATION)
+    assert said[1].endswith("12 steps of 2 in 4 epochs, going on after step 7") and len(said) == 2
+
+
+def test_another_environment_is_warned_of(tmp_path):
+    said = []
+    with pytest.raises(Stopped):
+        train(tmp_path, on_step=stop_at(7))
+    try:
+        torch.set_num_threads(2)
+        train(tmp_path, say=said.append)
+    finally:
+        torch.set_num_threads(1)
+    assert said[0].startswith("warning: goes on in another environment") and "threads 1 then, 2 now" in said[0]
+
+
+def test_attempts_and_seconds_add_up(tmp_path):
+    for cut in (2, 7):
+        with pytest.raises(Stopped):
+            train(tmp_path, on_step=stop_at(cut))
+    loop = train(tmp_path)
+    assert loop.recorder.attempts == 3 and column(tmp_path, "attempt") == ["2", "2", "3", "3"]
+    seconds = [float(value) for value in column(tmp_path, "seconds")]
+    assert seconds == sorted(seconds) and seconds[0] > 0
+
+
+def test_a_long_epoch_has_rows_in_between(tmp_path):
+    train(tmp_path, Toy(fit=120, module=nn.Linear(3, 1)), epochs=2, batch_size=1, save_steps=None)
+    assert column(tmp_path, "step") == ["50", "100", "120", "170", "220", "240"]
+    assert column(tmp_path, "epoch") == ["0", "0", "1", "1", "1", "2"]
+
+
+def test_batches_can_be_left_early_by_their_readers():
+    task = Toy()
+    batches = stream(Batches(task, task.samples(), 2, 0), iter([("fit", n) for n in range(1000)]), 2, False)
+    next(batches)
+    batches.close()
+    with pytest.raises(StopIteration):
+        next(batches)
+
+
+def test_the_settings_of_the_toy_are_those_of_the_config():
+    assert set(settings()["training"]) == set(experiment()["training"])

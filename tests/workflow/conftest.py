@@ -1,0 +1,96 @@
+"""The real Snakemake on a copy of the repository, in a folder whose name has blanks, quotes and an accent."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+TOP = Path(__file__).parents[2]
+COPIED = ("workflow", "config", "m2m_core", "envs")
+TINY = {
+    "datasets": {
+        "boxes": {
+            "source": {"kind": "nbody", "samples": 5, "mesh": 8, "box_size": 32.0, "steps": 2},
+            "folds": {"count": 2},
+        }
+    },
+    "experiments": {
+        "tiny": {
+            "dataset": "boxes",
+            "normalize": {"input": "displacement", "target": "displacement"},
+            "crops": {"size": 8},
+            "model": {"name": "vnet", "width": 2, "depth": 1, "padding": "periodic"},
+            "training": {"epochs": 3, "batch_size": 2, "augment": ["flip", "permute", "shift"], "threads": 1},
+        }
+    },
+}
+
+
+class Project:
+    """A copy of the repository with a config of its own; `run` is `python -m snakemake` in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True)
+        for name in COPIED:
+            shutil.copytree(TOP / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        self.config = yaml.safe_load(yaml.safe_dump(TINY))
+        self.save()
+
+    def save(self) -> None:
+        (self.folder / "config/config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
+
+    def start(self, *arguments: str, **options) -> subprocess.Popen:
+        environment = {**os.environ, "PYTHONPATH": "", "COLUMNS": "200"}
+        return subprocess.Popen(
+            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
+            cwd=self.folder,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            **options,
+        )
+
+    def run(self, *arguments: str, expected: int = 0) -> str:
+        process = self.start(*arguments)
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == expected, output
+        return output
+
+    def stale(self, *arguments: str) -> dict[str, int]:
+        """Jobs of each rule that would run, by dry-run."""
+        output = self.run("-n", *arguments)
+        if "Nothing to be done" in output:
+            return {}
+        table = output.split("Job stats:")[1].split("total")[0]
+        return {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", table, re.M) if name != "all"}
+
+    def path(self, relative: str) -> Path:
+        return self.folder / "results" / relative
+
+    def models(self, experiment: str = "tiny") -> list[bytes]:
+        return [self.path(f"experiments/{experiment}/fold-{k}/model.safetensors").read_bytes() for k in (0, 1)]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Project:
+    """A project in which everything has run once; tests that change it work on a copy."""
+    project = Project(tmp_path_factory.mktemp("wörk flow") / 'it\'s "a" $(touch PWNED) place')
+    project.output = project.run()
+    return project
+
+
+@pytest.fixture
+def project(finished, tmp_path) -> Project:
+    """A copy of the finished project, with Snakemake's memory of it."""
+    copy = object.__new__(Project)
+    copy.folder = tmp_path / "a copy"
+    shutil.copytree(finished.folder, copy.folder, symlinks=True, copy_function=shutil.copy2)
+    copy.config = yaml.safe_load(yaml.safe_dump(finished.config))
+    return copy
