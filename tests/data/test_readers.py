@@ -141,7 +141,7 @@ def test_a_file_that_crashes_hdf5(tmp_path, monkeypatch):
         if file.endswith("b.h5"):
             os.kill(os.getpid(), signal.SIGSEGV)
 
-    monkeypatch.setattr("m2m_core.data.readers.probe.headers", crash)
+    monkeypatch.setattr("m2m_core.data.readers.probe.attributes", crash)
     for name in "abc":
         h5(tmp_path / f"{name}.h5", data=field((1, 2, 2)))
     with pytest.raises(DataError, match="b.h5: damaged: HDF5 crashes on it"):

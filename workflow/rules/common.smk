@@ -15,7 +15,6 @@ from m2m_core.provenance import fingerprint
 from m2m_core.script import ERRORS, last_error, use_library
 from m2m_core.stages import Stages, is_simulated
 
-
 use_library(HOME)
 
 
@@ -94,17 +93,13 @@ def moments_of(wildcards):
     return [MOMENTS.format(dataset=dataset, transform=t) for t in STAGES.transforms(wildcards.experiment)]
 
 
-def of_folds(path, stage):
-    """One input for each fold that is held out."""
-    return lambda w: [
-        path.format(experiment=STAGES.owner(w.experiment, stage), fold=fold) for fold in STAGES.folds(w.experiment)
-    ]
-
-
 @cache
 def files_of(name):
     """Everything that is known about an experiment when all its folds are evaluated."""
-    return [described(name)["catalogue"], *(path for fold in described(name)["folds"].values() for path in fold.values())]
+    return [
+        described(name)["catalogue"],
+        *(path for fold in described(name)["folds"].values() for path in fold.values()),
+    ]
 
 
 @cache
@@ -113,7 +108,8 @@ def described(name):
     stages = {EVALUATION: "evaluation", PREDICTIONS: "inference", HISTORY: "training", RECORD: "training"}
     folds = {
         fold: {
-            Path(path).name: path.format(experiment=STAGES.owner(name, stage), fold=fold) for path, stage in stages.items()
+            Path(path).name: path.format(experiment=STAGES.owner(name, stage), fold=fold)
+            for path, stage in stages.items()
         }
         for fold in STAGES.folds(name)
     }
@@ -149,7 +145,9 @@ def settings(stage):
 def catalogue_settings(wildcards):
     """The settings of a catalogue with the names, sizes and dates of the files that it will read."""
     dataset = CONFIG.datasets[wildcards.dataset]
-    files = None if is_simulated(dataset) else fingerprint(or_exit(f"data {wildcards.dataset}", inventory, dataset.source))
+    files = (
+        None if is_simulated(dataset) else fingerprint(or_exit(f"data {wildcards.dataset}", inventory, dataset.source))
+    )
     return canonical({**STAGES.catalogue(wildcards.dataset), "files": files})
 
 

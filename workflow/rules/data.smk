@@ -4,10 +4,10 @@ rule simulation:
         SAMPLE_FILE,
     log:
         f"{LOGS}/simulation/{{dataset}}/{{sample}}.log",
-    conda:
-        ENVIRONMENT
     group:
         "simulation"
+    conda:
+        ENVIRONMENT
     params:
         settings=lambda w: canonical(STAGES.simulation(w.dataset)),
         plugins=CONFIG.plugins,

@@ -11,10 +11,10 @@ rule figure:
         ),
     log:
         f"{LOGS}/figure/{{experiment}}/{{figure}}.log",
-    conda:
-        ENVIRONMENT
     group:
         "figures"
+    conda:
+        ENVIRONMENT
     params:
         settings=lambda w: canonical({**STAGES.figure(w.figure), "experiment": described(w.experiment)}),
         caption=lambda w: STAGES.caption(w.figure),
