@@ -4,6 +4,7 @@ import contextlib
 import csv
 import gc
 import io
+import math
 import os
 import re
 import sys
@@ -22,7 +23,7 @@ from .scan import Finding, scan
 __all__ = ["Catalogue", "Part", "Sample", "build", "natural"]
 
 COLUMNS = (
-    "id", "group", "fold", "field", "file", "dataset", "shape", "dtype", "size", "digest", "quantity", "nonfinite",
+    "id", "group", "fold", "field", "file", "dataset", "shape", "dtype", "size", "digest", "quantity", "nonfinite", "zeros",
     "box_size", "redshift", "omega_m", "periodic",
 )  # fmt: skip
 THREADS = min(4, os.cpu_count() or 1)
@@ -41,6 +42,7 @@ class Part:
     digest: str  # sha256 of the whole file
     quantity: str  # how the channels transform: "scalar", "vector" or "displacement" [Mpc/h]
     nonfinite: int  # values that are not finite as float32
+    zeros: int = 0  # values in a tail of zeros as long as a crash may leave, else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +76,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All samples of a dataset, in natural order of their ids; `warnings` are what is odd but allowed."""
+    """All samples of a dataset, in natural order of their ids."""
 
     samples: tuple[Sample, ...]
-    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_places", {sample.id: n for n, sample in enumerate(self.samples)})
@@ -102,6 +103,12 @@ class Catalogue:
     def fields(self) -> tuple[str, ...]:
         """Names of the fields that every sample has."""
         return tuple(self.samples[0].fields)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is odd but allowed: copies within a fold, and files that end with zeros."""
+        parts = [part for sample in self.samples for parts in sample.fields.values() for part in parts if part.zeros]
+        return [*duplicates(self.samples), *map(_tail, parts)]
 
     @property
     def folds(self) -> int:
@@ -162,9 +169,13 @@ def build(samples: Iterable[Sample], folds: dict[str, int], on_nonfinite: str = 
     if on_nonfinite == "refuse":
         refuse_nonfinite(findings)
     samples = [_completed(sample, folds, findings) for sample in samples]
-    tails = [f"{printable(file)}: ends with {100 * f.zero_fraction:.0f} % zeros; was it written to its end?"
-             for (file, _), f in findings.items() if f.suspicious]  # fmt: skip
-    return Catalogue(tuple(samples), (*duplicates(samples), *tails))
+    duplicates(samples)
+    return Catalogue(tuple(samples))
+
+
+def _tail(part: Part) -> str:
+    fraction = 100 * part.zeros / math.prod(part.shape)
+    return f"{printable(part.file)}: ends with {fraction:.0f} % zeros; was it written to its end?"
 
 
 def _scan_all(samples: list[Sample]) -> dict[tuple[str, str], Finding]:
@@ -193,7 +204,8 @@ def _completed(sample: Sample, folds: dict[str, int], findings: dict) -> Sample:
 
     def complete(part: Part) -> Part:
         finding = findings[part.file, part.dataset]
-        return replace(part, digest=finding.digest, nonfinite=finding.nonfinite)
+        zeros = finding.tail if finding.suspicious else 0
+        return replace(part, digest=finding.digest, nonfinite=finding.nonfinite, zeros=zeros)
 
     done = {field: tuple(map(complete, parts)) for field, parts in sample.fields.items()}
     return replace(sample, fold=folds[sample.id], fields=done)
@@ -209,7 +221,7 @@ def _rows(sample: Sample) -> Iterator[tuple]:
     for field, parts in sample.fields.items():
         for p in parts:
             shape = "x".join(map(str, p.shape))
-            yield *left, field, p.file, p.dataset, shape, p.dtype, p.size, p.digest, p.quantity, p.nonfinite, *right
+            yield *left, field, p.file, p.dataset, shape, p.dtype, p.size, p.digest, p.quantity, p.nonfinite, p.zeros, *right
 
 
 def _samples(rows: Iterator[list[str]]) -> Iterator[Sample]:
@@ -217,9 +229,9 @@ def _samples(rows: Iterator[list[str]]) -> Iterator[Sample]:
     seen: set[str] = set()
     head, parts, names = None, {}, None
     for row in rows:
-        name, group, fold, field, file, dataset, shape, dtype, size, digest, quantity, nonfinite, *right = row
+        name, group, fold, field, file, dataset, shape, dtype, size, digest, quantity, nonfinite, zeros, *right = row
         field, dtype, quantity = map(sys.intern, (field, dtype, quantity))
-        part = Part(file, dataset, _shape(shape), dtype, int(size), digest, quantity, int(nonfinite))
+        part = Part(file, dataset, _shape(shape), dtype, int(size), digest, quantity, int(nonfinite), int(zeros))
         if head is not None and head[0] == name:
             if head != (name, group, fold, *right):
                 raise ValueError(f"sample {name!r} contradicts itself")

@@ -29,11 +29,6 @@ class Finding:
     seen: int = field(default=0, repr=False)
 
     @property
-    def zero_fraction(self) -> float:
-        """The part of all values that is the zero tail."""
-        return self.tail / math.prod(self.header.shape)
-
-    @property
     def suspicious(self) -> bool:
         """Whether the tail is as long as what a crash of a node leaves."""
         return self.tail * np.dtype(self.header.dtype).itemsize >= TAIL

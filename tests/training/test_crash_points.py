@@ -32,8 +32,8 @@ def run(folder):
     return train(folder, Plain(validate=3), epochs=3, **MEASURED)
 
 
-def crash_at(count):
-    """Make operation number `count` among (open for writing, fsync, replace, unlink) the last thing we ever do."""
+def crash_at(count, done):
+    """Die before, or when it is `done` after, operation number `count` among (open to write, fsync, replace, unlink)."""
     seen = 0
 
     def guard(operation, counts=lambda *a: True):
@@ -42,6 +42,8 @@ def crash_at(count):
             if counts(*args):
                 seen += 1
                 if seen == count:
+                    if done:
+                        operation(*args, **kwargs)
                     os._exit(137)
             return operation(*args, **kwargs)
 
@@ -58,12 +60,13 @@ def rows(folder):
     return [line[:5] for line in lines]
 
 
-def test_resume_after_a_crash_at_every_file_operation(tmp_path):
+@pytest.mark.parametrize("done", [False, True])
+def test_resume_after_a_crash_at_every_file_operation(tmp_path, done):
     whole = run(tmp_path / "whole")
     reference, model = weights(whole.task), whole.weights()["model"]
     for count in range(1, 200):
         folder = tmp_path / str(count)
-        code = in_child(lambda count=count, folder=folder: (crash_at(count), run(folder)))
+        code = in_child(lambda count=count, folder=folder: (crash_at(count, done), run(folder)))
         assert code in (0, 137)
         loop = run(folder)
         assert same(reference, weights(loop.task)) and same(model, loop.weights()["model"]), f"crash point {count}"

@@ -18,7 +18,7 @@ PATIENCE = 30.0  # seconds for one file, also on a busy file server
 
 
 def probe(files: Mapping[str, Sequence[str]]) -> None:
-    """DataError naming the file, of file -> datasets, whose headers, attributes or first value crash HDF5 or never come.
+    """DataError naming the file, of file -> datasets, whose header, attributes or first value crash HDF5 or never come.
 
     All other faults are left to the reader. Files of the old format and texts of variable length have no checksums.
     """

@@ -7,7 +7,6 @@ from math import prod
 import numpy as np
 
 from ...data.catalogue import Sample
-from ...data.checks import duplicates
 from ...registry import register
 from .. import labels
 from ..blocks import Block, Cell, Column, Group, Section, Table, Text
@@ -49,9 +48,9 @@ def warnings(results: ExperimentResults) -> list[str]:
     found = [f"{sum(bad.values())} values are not finite, in {_listed(bad)}."] if bad else []
     shapes = {sample.shape("target") for sample in samples}
     found += [f"The samples have {len(shapes)} different shapes."] if len(shapes) > 1 else []
-    copies = duplicates(samples)
+    copies = results.catalogue.warnings
     found += copies[:LISTED]
-    found += [f"{len(copies) - LISTED} more samples are copies."] if len(copies) > LISTED else []
+    found += [f"{len(copies) - LISTED} more warnings of this kind."] if len(copies) > LISTED else []
     sizes = Counter(sample.fold for sample in samples).values()
     uneven = "The largest fold has over twice the samples of the smallest."
     return [*found, uneven] if max(sizes) > 2 * min(sizes) else found
