@@ -7,7 +7,7 @@ import scipy.fft
 import torch
 
 from .data import predictions
-from .data.stage import verify
+from .data.fields import verify
 from .metrics import table
 from .tasks.protocol import build
 from .tasks.study import read_record, read_study

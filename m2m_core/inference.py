@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from .data import predictions
-from .data.stage import verify
+from .data.fields import verify
 from .models import devices
 from .models.weights import load_weights
 from .tasks.protocol import build

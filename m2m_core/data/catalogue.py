@@ -23,7 +23,8 @@ from .scan import Finding, scan
 __all__ = ["Catalogue", "Part", "Sample", "build", "natural"]
 
 COLUMNS = (
-    "id", "group", "fold", "field", "file", "dataset", "shape", "dtype", "size", "digest", "quantity", "nonfinite", "zeros",
+    "id", "group", "fold", "field", "file", "dataset", "shape", "dtype", "size", "digest", "quantity", "nonfinite",
+    "zeros",
     "box_size", "redshift", "omega_m", "periodic",
 )  # fmt: skip
 THREADS = min(4, os.cpu_count() or 1)
@@ -221,7 +222,8 @@ def _rows(sample: Sample) -> Iterator[tuple]:
     for field, parts in sample.fields.items():
         for p in parts:
             shape = "x".join(map(str, p.shape))
-            yield *left, field, p.file, p.dataset, shape, p.dtype, p.size, p.digest, p.quantity, p.nonfinite, p.zeros, *right
+            numbers = p.size, p.digest, p.quantity, p.nonfinite, p.zeros
+            yield *left, field, p.file, p.dataset, shape, p.dtype, *numbers, *right
 
 
 def _samples(rows: Iterator[list[str]]) -> Iterator[Sample]:

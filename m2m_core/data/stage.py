@@ -1,7 +1,7 @@
 """The data stage: from files, found or simulated, to the catalogue."""
 
 import glob
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import h5py
@@ -10,10 +10,9 @@ from .. import registry
 from ..errors import ConfigError
 from . import folds
 from .catalogue import Catalogue, Sample, build
-from .fields import Fields
 from .sources import hdf5
 
-__all__ = ["find_samples", "make_catalogue", "verify"]
+__all__ = ["find_samples", "make_catalogue"]
 
 EXTRAS = ("velocity", "density")  # what a simulator may add that nothing is compared with
 
@@ -44,14 +43,6 @@ def find_samples(source: Mapping[str, Any], simulated: Sequence[str]) -> list[Sa
     with h5py.File(simulated[0], "r") as first:
         baselines = {name: files for name in first if name not in ("input", "target", *EXTRAS)}
     return hdf5(input=files, target=files, baselines=baselines)
-
-
-def verify(samples: Iterable[Sample], policy: str) -> None:
-    """Hash every file of `samples` again when the dataset's `verify` is "full"; raises DataError on a difference."""
-    if policy == "full":
-        fields = Fields()
-        for sample in samples:
-            fields.verify(sample)
 
 
 def _check_groups(samples: Sequence[Sample], places: Mapping[str, int], wanted: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Where models run: choice of the device, what to record about it, and what to do when its memory runs out."""
 
 import contextlib
+import ctypes
 import os
 import platform
 import resource
@@ -13,10 +14,11 @@ import torch
 from ..errors import ConfigError, RunError
 
 __all__ = [
-    "choose", "described", "environment", "hardware", "memory_errors", "move", "peak_memory", "repeat_exactly",
-    "seed",
+    "choose", "described", "environment", "hardware", "keep_memory", "memory_errors", "move", "peak_memory",
+    "repeat_exactly", "seed",
 ]  # fmt: skip
 
+KEPT = {-3: 2**25, -1: 2**31 - 1}  # mallopt's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD [bytes]
 WORDS = ("not enough memory", "can't allocate memory", "out of memory")
 LOST = ("killed by signal", "exited unexpectedly")  # what torch says of a reading process
 
@@ -30,6 +32,16 @@ def choose(device: str) -> torch.device:
         present = ", ".join(f"cuda:{i}" for i in range(count)) or "only the CPU"
         raise ConfigError(f"training.device: {device} is not here; present: {present}")
     return torch.device(device)
+
+
+def keep_memory() -> None:
+    """Let the C library keep what freed tensors leave, up to 32 MiB each, instead of giving it back to the system.
+
+    On a CPU, mapping the memory of every tensor anew costs an eighth of a step of a small network.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # a C library without these settings
+        for name, value in KEPT.items():
+            ctypes.CDLL(None).mallopt(name, value)
 
 
 def move(batch: Any, device: torch.device) -> Any:

@@ -104,7 +104,8 @@ class FieldToField:
 
     def collate(self, items: list[tuple[np.ndarray, np.ndarray]]) -> tuple[torch.Tensor, ...]:
         """(inputs (B, C, ...), targets (B, C', ...))."""
-        return tuple(torch.from_numpy(np.stack(part)) for part in zip(*items, strict=True))
+        parts = zip(*items, strict=True)
+        return tuple(torch.from_numpy(part[0][None] if len(part) == 1 else np.stack(part)) for part in parts)
 
     # ---- learning
 

@@ -27,7 +27,7 @@ from .state import gather, resume
 __all__ = ["Loop", "fit"]
 
 INTERVAL = 50  # most updates between two rows of the history
-PICTURES = 8  # pictures a run
+PICTURES = 4  # pictures a run
 GPU_WORKERS = 4
 
 OnStep = Callable[[int, int, Mapping[str, Any]], None]  # step, steps, the row of the history or nothing

@@ -17,7 +17,6 @@ class Constant:
     """
 
     watches = False  # whether validation scores change the rate
-    horizon: int | None = None  # what the rate is stretched over; None if no number of steps changes it
 
     def __init__(self, steps: int, *, warmup: Index = 0) -> None:
         self.warmup = warmup

@@ -9,9 +9,9 @@ from typing import Any
 import numpy
 import torch
 
-from .. import __version__, registry
+from .. import __version__
 from ..data.catalogue import Sample
-from ..data.stage import verify
+from ..data.fields import verify
 from ..files import replaced, write_json
 from ..models import devices
 from ..models.weights import save_weights
@@ -32,6 +32,7 @@ def train(
     Returns a line about the result. Writes the model, its history, and its record: settings, versions, hardware, time.
     """
     torch.set_num_threads(running["training"]["threads"])
+    devices.keep_memory()
     experiment = {**settings, **running, "training": {**settings["training"], **running["training"]}}
     study = read_study(experiment, files, fold)
     verify(study.catalogue.training(fold), job.params.verify)
@@ -49,13 +50,12 @@ def train(
 def identity_of(settings: Mapping[str, Any], study: Study) -> str:
     """What a checkpoint belongs to: settings, code, statistics, crops, training samples and fold.
 
-    More epochs continue a training, unless its learning rate was stretched over the fewer ones.
+    More epochs continue a training. They end with the bits of one long run if the schedule does not depend on the number
+    of steps; a cosine goes on where the longer one would be.
     """
     training = {k: v for k, v in settings["training"].items() if k != "epochs"}
-    schedule = dict(settings["schedule"])
-    horizon = registry.load("schedule", schedule.pop("name"))(settings["training"]["epochs"], **schedule).horizon
     samples = [_content(sample) for sample in study.catalogue.training(study.fold)]
-    known = [dict(study.statistics), samples, study.crops.size, study.fold, horizon]
+    known = [dict(study.statistics), samples, study.crops.size, study.fold]
     return fingerprint([{**settings, "training": training}, *known])
 
 

@@ -64,7 +64,7 @@ def test_the_first_block_may_be_unlike_the_rest(tmp_path):
 
 def test_one_file_or_many(tmp_path):
     """D39."""
-    array = (field((1, 8, 64, 64), dtype="f8") + 1e9)
+    array = field((1, 8, 64, 64), dtype="f8") + 1e9
     whole = pooled(several(tmp_path, [array]))
     pieces = pooled(several(tmp_path, [array[:, n : n + 1] for n in range(8)]))
     agree(pieces, reference([array]))

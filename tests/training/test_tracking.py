@@ -59,7 +59,7 @@ def test_a_resumed_run_shows_no_step_twice(tmp_path, cut, saved):
     assert [event.step for event in events(tmp_path / "tensorboard").Scalars("loss")] == [3, 6, 9, 12]
 
 
-@pytest.mark.parametrize("every, epochs, pictures", [(1, 20, 10), (3, 9, 3), (4, 100, 8)])
+@pytest.mark.parametrize("every, epochs, pictures", [(1, 20, 4), (3, 9, 3), (4, 100, 4)])
 def test_there_are_few_pictures(tmp_path, every, epochs, pictures, monkeypatch):
     seen = []
     monkeypatch.setattr(Tracker, "pictures", lambda self, step, *rest: seen.append(step))

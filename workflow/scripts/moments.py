@@ -1,7 +1,7 @@
 """The moments of every sample under one transform."""
 
 from m2m_core.data.catalogue import Catalogue
-from m2m_core.data.stage import verify
+from m2m_core.data.fields import verify
 from m2m_core.script import rule
 from m2m_core.statistics import moments, write_moments
 
