@@ -1,7 +1,7 @@
 # make demo: the whole workflow on a small simulated study. make test: all tests. Both set up .venv by themselves.
 PYTHON ?= python3
 RUN := .venv/bin/python -m
-PIP := $(RUN) pip --disable-pip-version-check --quiet
+PIP := $(RUN) pip --disable-pip-version-check -qq
 export PYTHONUNBUFFERED := 1
 
 .PHONY: demo test test-fast lint bench docs clean

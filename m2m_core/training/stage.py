@@ -50,8 +50,8 @@ def train(
 def identity_of(settings: Mapping[str, Any], study: Study) -> str:
     """What a checkpoint belongs to: settings, code, statistics, crops, training samples and fold.
 
-    More epochs continue a training. They end with the bits of one long run if the schedule does not depend on the number
-    of steps; a cosine goes on where the longer one would be.
+    More epochs continue a training, with the bits of one long run if the schedule does not depend on the number of
+    steps; a cosine goes on where the longer one would be.
     """
     training = {k: v for k, v in settings["training"].items() if k != "epochs"}
     samples = [_content(sample) for sample in study.catalogue.training(study.fold)]

@@ -23,7 +23,7 @@ from m2m_core.training.loop import fit
 
 __all__ = ["main"]
 
-MESH, EDGE, FILES, WIDTH, BATCH, EPOCHS = 64, 36, 2, 8, 1, 62
+MESH, EDGE, FILES, WIDTH, BATCH, EPOCHS = 64, 36, 3, 8, 1, 42
 LR = 1.0e-3
 STATISTICS = {"mean": [0.0] * 3, "std": [1.0] * 3}
 TRAINING = {

@@ -33,7 +33,7 @@ def run(folder):
 
 
 def crash_at(count, done):
-    """Die before, or when it is `done` after, operation number `count` among (open to write, fsync, replace, unlink)."""
+    """Die before, or if `done` after, operation number `count` among (open to write, fsync, replace, unlink)."""
     seen = 0
 
     def guard(operation, counts=lambda *a: True):
