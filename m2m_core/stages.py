@@ -166,7 +166,7 @@ class Stages:
         settings = [getattr(self, name)(experiment) for name in (*BEFORE[stage], stage)]
         return fingerprint([self._of(experiment).dataset, settings])
 
-    # ---- helpers
+    # ---- parts
 
     def _of(self, experiment: str) -> Experiment:
         if experiment not in self.config.experiments:
