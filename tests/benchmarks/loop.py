@@ -16,7 +16,7 @@ from torch import nn
 
 from m2m_core.crops import Crops, index
 from m2m_core.data.catalogue import Catalogue, Part, Sample
-from m2m_core.models import Geometry
+from m2m_core.models import Geometry, devices
 from m2m_core.tasks.field_to_field import FieldToField
 from m2m_core.tasks.protocol import Study
 from m2m_core.training.loop import fit
@@ -50,6 +50,7 @@ class Tiny(FieldToField):
 def main() -> None:
     """Print the speed of the loop over files and of a bare loop, epochs in turn, and their ratio of CPU time."""
     torch.set_num_threads(1)
+    devices.keep_memory()  # as the stage does; else either side pays a tenth for mapping it anew, by chance
     with tempfile.TemporaryDirectory() as folder:
         task = Tiny(_study(Path(folder)))
         examples = len(task.samples().fit)

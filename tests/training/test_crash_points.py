@@ -109,12 +109,12 @@ def start(folder, workers):
     return process
 
 
-def gone(session, seconds=15.0):
-    """Whether no process of a session is left after a while."""
+def gone(group, seconds=15.0):
+    """Whether no process of a group is left after a while."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
-            os.killpg(session, 0)
+            os.killpg(group, 0)
         except ProcessLookupError:
             return True
         time.sleep(0.1)
