@@ -6,27 +6,38 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from m2m_core import yamlfile
+
+from .conftest import Project
+
 pytestmark = pytest.mark.workflow
 
 TOP = Path(__file__).parents[2]
+HEADER = {"descr": "<f4", "fortran_order": False, "shape": (3, 512, 512, 512)}
 STUDIES = sorted(TOP.glob("config/studies/*.yaml"))
 
 
-@pytest.fixture
-def with_fake_files(finished):
-    """The files that the published study names, a few of them, empty but for their headers and holes."""
+@pytest.fixture(scope="module")
+def with_fake_files(tmp_path_factory):
+    """A project beside the files that the published study names, a few of them, nothing but headers and holes."""
+    project = Project(tmp_path_factory.mktemp("studies") / "project")
     for k in range(4):
         for name in ("za", "nbody"):
-            path = finished.folder / "data/quijote" / str(k) / f"{name}.npy"
+            path = project.folder / f"data/quijote/{k}/{name}.npy"
             path.parent.mkdir(parents=True, exist_ok=True)
-            np.lib.format.open_memmap(path, "w+", "<f4", (3, 512, 512, 512)).flush()
-    return finished
+            with open(path, "wb") as stream:
+                np.lib.format.write_array_header_1_0(stream, HEADER)
+                stream.truncate(stream.tell() + 4 * 3 * 512**3)
+    return project
 
 
 @pytest.mark.parametrize("path", [TOP / "config/config.yaml", *STUDIES], ids=lambda path: path.stem)
 def test_every_shipped_config_dry_runs(with_fake_files, path):
-    output = with_fake_files.run("-n", "--configfile", str(path), "--directory", str(with_fake_files.folder))
-    assert "training" in output
+    assert "training" in with_fake_files.run("-n", "--configfile", str(path))
+
+
+def test_the_default_is_the_small_study():
+    assert yamlfile.read(TOP / "config/config.yaml") == yamlfile.read(TOP / "config/studies/emulation-small.yaml")
 
 
 def test_the_slurm_profile_dry_runs(finished):
