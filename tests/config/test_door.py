@@ -26,7 +26,6 @@ def check(path, value, raw=None):
         (f"{E}/inference", {"tile": 30}, "experiments.vnet.inference.tile: 30; the model takes multiples of 4, nearest 28 or 32"),
         (f"{E}/inference", {"tile": [16]}, "experiments.vnet.inference.tile: 1 numbers for fields of 3 axes; expected one an axis"),
         (f"{D}/source/mesh", 2, "datasets.nbody.source.mesh: got 2; expected an integer from 4 to 4096"),
-        (f"{D}/source/mesh", 48, "experiments.vnet.crops.size: 32 with a halo of 20 on both sides reads 72 voxels, more than the period 48"),
         (f"{D}/source/redshift", -0.5, "datasets.nbody.source.redshift: got -0.5; expected a number from 0 to 1000"),
         (f"{D}/source/omega_b", 0.4, "datasets.nbody.source.omega_b: 0.4; expected less than omega_m, which is 0.3175"),
         (f"{D}/folds", {"given": [["0000", "0001"], ["0001"]]}, "datasets.nbody.folds: in more than one place: '0001'"),

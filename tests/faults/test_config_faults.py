@@ -126,7 +126,6 @@ def test_c7_numbers_that_no_one_means(value):  # every key: tests/config/test_pr
     "crops, words",
     [
         ({"size": 64}, "crops.size: 64, but sample '0000' has 32 voxels along an axis; expected 32"),
-        ({"size": 28}, "28 with a halo of 20 on both sides reads 68 voxels, more than the period 32"),
         ({"size": 32, "step": 33}, "crops.step: 33 leaves gaps between crops of 32; at most 32"),
         ({"size": 30}, "crops.size: 30; the model takes multiples of 4, nearest 28 or 32"),
     ],
@@ -134,6 +133,11 @@ def test_c7_numbers_that_no_one_means(value):  # every key: tests/config/test_pr
 def test_c8_crops_that_do_not_fit_tell_both_numbers_and_the_nearest(crops, words):
     line = at_the_door(changed(f"{E}/crops", crops))
     assert line.startswith("experiments.vnet.crops.") and words in line
+
+
+def test_c8_a_halo_longer_than_the_box_of_a_valid_model_is_refused():
+    raw = changed(f"{E}/model", {"name": "vnet", "padding": "valid"}, changed(f"{E}/crops", {"size": 28}))
+    assert "28 with a halo of 20 on both sides reads 68 voxels, more than the period 32" in at_the_door(raw)
 
 
 @pytest.mark.parametrize(
