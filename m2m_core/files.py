@@ -15,7 +15,17 @@ from typing import IO, Any
 
 from .errors import RunError
 
-__all__ = ["check_folder", "digest", "exclusive", "replaced", "write_json", "write_text", "write_whole"]
+__all__ = [
+    "check_folder",
+    "digest",
+    "exclusive",
+    "last_owner",
+    "owner",
+    "replaced",
+    "write_json",
+    "write_text",
+    "write_whole",
+]
 
 FULL = {errno.ENOSPC: "disk full", errno.EDQUOT: "disk quota exceeded", errno.EFBIG: "file size limit reached"}
 FEW = 1000  # entries of a folder that are looked through for leftovers
@@ -108,15 +118,33 @@ def exclusive(directory: str | Path) -> Iterator[Path]:
             stream.flush()
             _clean(directory)
         except BlockingIOError:
-            raise RunError(f"{directory}: another process is training here{_owner(stream)}; wait or stop it") from None
+            raise RunError(f"{directory}: in use by {_named(stream)}; wait for it or stop it") from None
         except OSError as error:
             raise RunError(f"{directory}: cannot be owned: {os.strerror(error.errno or 0).lower()}") from error
         yield directory
 
 
-def _owner(stream: IO[str]) -> str:
+def owner(directory: str | Path) -> str | None:
+    """Who owns `directory` now ("process 123 on host"), None if nobody does."""
+    with contextlib.suppress(FileNotFoundError), open(Path(directory) / ".lock") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _named(stream)
+    return None
+
+
+def last_owner(directory: str | Path) -> str:
+    """Who owns or owned `directory` last, empty if nobody ever did."""
+    try:
+        return (Path(directory) / ".lock").read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _named(stream: IO[str]) -> str:
     stream.seek(0)
-    return f" ({text})" if (text := stream.read(200)) else ""
+    return stream.read(200) or "another process"
 
 
 def _clean(directory: Path) -> None:

@@ -31,7 +31,8 @@ class Job:
 
     def say(self, text: str) -> None:
         """One line to the person who watches, and to the log."""
-        print(f"{self.name}: {printable(text)}", file=self.console, flush=True)
+        with contextlib.suppress(OSError):  # whoever watched is gone, the work goes on
+            print(f"{self.name}: {printable(text)}", file=self.console, flush=True)
         print(printable(text), flush=True)
 
     def warn(self, warnings: Iterable[str]) -> None:
@@ -70,8 +71,9 @@ def _to(path: str) -> Iterator[None]:
 
 def _fail(job: Job, path: str, text: str, code: int) -> None:
     line = f"{job.name}: error: {printable(text)}"
-    print(line, file=job.console, flush=True)
     print(line, flush=True)
+    with contextlib.suppress(OSError):
+        print(line, file=job.console, flush=True)
     with contextlib.suppress(OSError):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with open(path, "a") as stream:

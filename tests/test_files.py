@@ -244,7 +244,7 @@ def owner(tmp_path):
 
 def test_a_second_owner_is_refused_and_told_who_the_first_is(tmp_path, owner):
     for _ in range(2):  # being refused does not forget the first
-        with pytest.raises(RunError, match=rf"another process is training here \(process {owner.pid} on .+\)"):
+        with pytest.raises(RunError, match=rf"in use by process {owner.pid} on .+; wait"):
             with files.exclusive(tmp_path):
                 pass
     (tmp_path / ".state.1.tmp").write_text("of the first")

@@ -2,7 +2,8 @@
 
 import platform
 import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from .. import __version__
 from ..data.catalogue import Sample
 from ..data.fields import verify
-from ..files import replaced, write_json
+from ..files import owner, replaced, write_json
 from ..models import devices
 from ..models.weights import save_weights
 from ..provenance import fingerprint
@@ -38,6 +39,7 @@ def train(
     verify(study.catalogue.training(fold), job.params.verify)
     identity = identity_of(settings, study)
     folder = Path(job.params.folder.format(**job.wildcards)) / identity
+    _outlast(folder, job.say)
     with Progress(job) as progress:
         loop = fit(build(study), experiment, folder, identity, progress, job.say)
     sha256 = save_weights(outputs.model, loop.weights())
@@ -45,6 +47,14 @@ def train(
         shutil.copyfile(folder / "history.csv", temporary)
     write_json(outputs.record, _record(settings, study, loop, identity, sha256))
     return _result(loop)
+
+
+def _outlast(folder: Path, say: Callable[[str], None]) -> None:
+    """Wait for a process that goes on with this training though its Snakemake was killed: its work is used."""
+    if who := owner(folder):
+        say(f"waiting for {who}, which outlived an earlier run and goes on with this training")
+    while owner(folder):
+        time.sleep(1)
 
 
 def identity_of(settings: Mapping[str, Any], study: Study) -> str:

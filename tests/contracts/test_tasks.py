@@ -255,7 +255,7 @@ def test_a_checkpoint_holds_only_what_loads_safely(make, tmp_path):
 
 
 def test_two_runs_cannot_share_a_folder(make, tmp_path):
-    with exclusive(tmp_path), pytest.raises(RunError, match="another process"):
+    with exclusive(tmp_path), pytest.raises(RunError, match="in use by process"):
         run(make, tmp_path)
 
 

@@ -304,7 +304,7 @@ def test_c19_two_processes_in_one_folder():
     owner = "import sys, m2m_core.files as f\nwith f.exclusive('run'): print(1, flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", owner], stdin=-1, stdout=-1, env={"PYTHONPATH": str(TOP)}) as first:
         first.stdout.readline()
-        with pytest.raises(RunError, match=rf"run: another process is training here \(process {first.pid} on "):
+        with pytest.raises(RunError, match=rf"run: in use by process {first.pid} on "):
             with files.exclusive("run"):
                 pass
         first.stdin.close()

@@ -109,7 +109,7 @@ def test_other_errors_are_not_about_memory(tmp_path):
 
 def test_two_runs_cannot_share_a_folder(tmp_path):
     def second(step, *_):
-        with pytest.raises(RunError, match="another process is training here"):
+        with pytest.raises(RunError, match="in use by process"):
             train(tmp_path)
 
     loop = train(tmp_path, on_step=second, epochs=1)

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from m2m_core.files import owner
+
 pytestmark = pytest.mark.workflow
 
 
@@ -54,4 +56,61 @@ def test_a_killed_training_goes_on_to_the_same_bits(project, reference, number):
         os.kill(pid, number)
     process.communicate(timeout=120)
     project.run("--until", "training")
+    assert project.models() == reference
+
+
+def begin(project, **options):
+    """Snakemake, as soon as a checkpoint of its training is on disk, and the process that made it."""
+    process = project.start("--until", "training", **options)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for checkpoint in project.path("experiments/tiny").glob("fold-*/training/*/last.pt"):
+            if who := owner(checkpoint.parent):
+                return process, int(who.split()[1])
+        time.sleep(0.02)
+    raise AssertionError(process.communicate()[0])
+
+
+def test_a_computer_that_lost_power_goes_on_to_the_same_bits(project, reference):
+    process, _ = begin(project, start_new_session=True)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    output = project.run("--until", "training")
+    assert "which was killed, are removed" in output
+    assert project.models() == reference
+
+
+def test_a_training_that_outlived_its_snakemake_is_waited_for(project, reference):
+    process, pid = begin(project)
+    os.kill(pid, signal.SIGSTOP)  # so that it certainly still lives when the next one starts
+    process.kill()
+    process.wait()
+    second = project.start("--until", "training")
+    lines = []
+    for line in second.stdout:
+        lines.append(line)
+        if f"waiting for process {pid} on" in line:
+            break
+    else:
+        raise AssertionError("".join(lines))
+    os.kill(pid, signal.SIGCONT)
+    output, _ = second.communicate(timeout=120)
+    assert second.returncode == 0, output
+    assert project.models() == reference
+    process.stdout.close()
+
+
+def test_a_second_snakemake_is_refused_and_the_first_unharmed(project, reference, tmp_path):
+    process, pid = begin(project)
+    os.kill(pid, signal.SIGSTOP)  # it shall not be done before the second one starts
+    project.run("--until", "training", expected=1)  # by Snakemake itself, in the same folder
+    beside = object.__new__(type(project))
+    beside.__dict__.update(project.__dict__, folder=tmp_path / "beside")
+    others = shutil.ignore_patterns("results", ".snakemake")
+    shutil.copytree(project.folder, beside.folder, symlinks=True, ignore=others)
+    output = beside.run("--forcerun", "training", "--config", f"results={project.folder / 'results'}", expected=4)
+    assert f"in use by process {process.pid} on" in output
+    os.kill(pid, signal.SIGCONT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
     assert project.models() == reference

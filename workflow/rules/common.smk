@@ -7,7 +7,7 @@ HOME = Path(workflow.basedir).parent
 sys.path.insert(0, str(HOME))
 
 from m2m_core import config as m2m_config
-from m2m_core import door
+from m2m_core import door, driver
 from m2m_core.data.sources import inventory
 from m2m_core.errors import M2MError
 from m2m_core.files import check_folder
@@ -59,6 +59,10 @@ EVALUATION = f"{FOLD}/evaluation.csv"
 FIGURE = f"{EXPERIMENT}/figures/{{figure}}.svg"
 REPORT = f"{RESULTS}/report.html"
 ERROR_LINES = f"{RESULTS}/{ERRORS}"
+LOCKS = ".snakemake/locks"
+
+if workflow.is_main_process and (killed := driver.forget_killed(RESULTS, LOCKS)):
+    print(f"results: the locks of {killed}, which was killed, are removed", file=sys.stderr)
 
 
 wildcard_constraints:
@@ -162,7 +166,8 @@ def verify_of(wildcards, threads):
     return CONFIG.datasets[dataset_of(wildcards.experiment)].verify
 
 
-def forget_errors():
+def begin():
+    or_exit("results", driver.own, RESULTS)
     Path(ERROR_LINES).unlink(missing_ok=True)
 
 
