@@ -22,7 +22,7 @@ __all__ = ["Moments", "moments", "of_fold", "pool", "read_moments", "write_momen
 
 BLOCK = 2**17  # values: with their float64 copy they stay in the second-level cache
 LANE = 2**12  # values of a dot product: short enough that BLAS starts no threads
-ONES = np.ones(BLOCK)
+ONES = np.ones(LANE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ def moments(
     """One row a sample, field and channel, of the transformed values, in float64 and one pass over each file."""
     function = find_transform(transform)
     wanted = [name for name in names if name in catalogue.fields]
-    return [row for sample in catalogue for name in wanted for row in _field(sample, name, function)]
+    scratch = np.empty(BLOCK)
+    return [row for sample in catalogue for name in wanted for row in _field(sample, name, function, scratch)]
 
 
 def pool(rows: Iterable[Moments], sample_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -130,20 +131,20 @@ def _pooled(members: Sequence[Moments]) -> dict[str, float]:
 # ---- one pass
 
 
-def _field(sample: Sample, name: str, transform: Transform) -> Iterator[Moments]:
+def _field(sample: Sample, name: str, transform: Transform, scratch: np.ndarray) -> Iterator[Moments]:
     channel = 0
     for part in sample.parts(name):
-        for one in _part(part, transform):
+        for one in _part(part, transform, scratch):
             yield one.row(sample.id, name, channel)
             channel += 1
 
 
-def _part(part: Part, transform: Transform) -> "list[Channel]":
+def _part(part: Part, transform: Transform, scratch: np.ndarray) -> "list[Channel]":
     now = header(part.file, part.dataset)
     if (now.size, now.shape, now.dtype) != (part.size, part.shape, part.dtype):
         raise DataError(f"{printable(part.file)}: changed since the catalogue was made")
     array = open_array(part.file, part.dataset)
-    channels = [Channel(transform) for _ in range(part.shape[0])]
+    channels = [Channel(transform, scratch) for _ in range(part.shape[0])]
     for channel, block in _blocks(array):
         channels[channel].add(block)
     return channels
@@ -171,16 +172,19 @@ def _places(array: Array) -> Iterator[tuple[slice, ...]]:
 
 
 class Channel:
-    """Running sums of one channel about a pivot near its mean, so that no digits cancel."""
+    """Running sums of one channel about a pivot near its mean, so that no digits cancel.
 
-    def __init__(self, transform: Transform) -> None:
+    `scratch`: float64 (BLOCK,), whose content is of no use between calls.
+    """
+
+    def __init__(self, transform: Transform, scratch: np.ndarray) -> None:
         self.transform = transform
-        self.pivot: float | None = None  # the mean of the first block: the rest is at most its share further away
+        self.pivot: float | None = None  # near the mean of the first block: the rest is at most its share further away
         self.count = self.nonfinite = 0
         self.low, self.high = math.inf, -math.inf
         self.sums: list[float] = []
         self.squares: list[float] = []
-        self.scratch = np.empty(0)
+        self.scratch = scratch
 
     def add(self, block: np.ndarray) -> None:
         """Take in any number of values, 1-D, in the dtype of the file."""
@@ -188,8 +192,6 @@ class Channel:
             self._add(block[start : start + BLOCK])
 
     def _add(self, block: np.ndarray) -> None:
-        if len(self.scratch) < len(block):
-            self.scratch = np.empty(len(block))
         values = self.scratch[: len(block)]
         np.copyto(values, block)
         if self.transform is not Identity and block.dtype.itemsize > 4:
@@ -212,8 +214,10 @@ class Channel:
         if self.pivot:
             values -= self.pivot
         self.count += len(values)
-        self.sums.append(_dot(values, ONES[: len(values)]))
-        self.squares.append(_dot(values, values))
+        whole = len(values) // LANE * LANE
+        lanes, rest = values[:whole].reshape(-1, LANE), values[whole:]
+        self.sums.append(float(np.vecdot(lanes, ONES).sum() + np.vecdot(rest, ONES[: len(rest)])))
+        self.squares.append(float(np.vecdot(lanes, lanes).sum() + np.vecdot(rest, rest)))
 
     def row(self, sample: str, field: str, channel: int) -> Moments:
         """The moments about the mean."""
@@ -229,12 +233,8 @@ class Channel:
 
 
 def _pivot(values: np.ndarray) -> float:
-    """The mean of the first block, or 0 where that is as good and saves a subtraction."""
-    mean, spread = float(values.mean()), float(values.std())
+    """About the mean of the first block, or 0 where that is as good and saves a subtraction."""
+    some = values[:: len(values) // LANE + 1]
+    mean, spread = float(some.mean()), float(some.std())
     return mean if abs(mean) > spread else 0.0
 
-
-def _dot(values: np.ndarray, others: np.ndarray) -> float:
-    whole = len(values) // LANE * LANE
-    lanes, rest = values[:whole].reshape(-1, LANE), values[whole:]
-    return float(np.vecdot(lanes, others[:whole].reshape(-1, LANE)).sum() + np.vecdot(rest, others[whole:]))
