@@ -237,4 +237,3 @@ def _pivot(values: np.ndarray) -> float:
     some = values[:: len(values) // LANE + 1]
     mean, spread = float(some.mean()), float(some.std())
     return mean if abs(mean) > spread else 0.0
-
