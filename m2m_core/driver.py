@@ -1,14 +1,16 @@
 """The Snakemake that runs: one at a time on a folder of results; one that was killed is not waited for."""
 
+import atexit
 import contextlib
 import socket
 from pathlib import Path
 
-from .files import exclusive, last_owner, owner
+from .lock import exclusive, last_owner, owner
 
 __all__ = ["forget_killed", "own"]
 
-KEPT = contextlib.ExitStack()  # until this process ends, however it does
+KEPT = contextlib.ExitStack()  # until this process ends
+atexit.register(KEPT.close)
 
 
 def own(results: str | Path) -> None:

@@ -2,13 +2,11 @@
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import itertools
 import json
 import os
 import re
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -18,9 +16,6 @@ from .errors import RunError
 __all__ = [
     "check_folder",
     "digest",
-    "exclusive",
-    "last_owner",
-    "owner",
     "replaced",
     "write_json",
     "write_text",
@@ -98,59 +93,6 @@ def digest(path: str | Path) -> str:
     """The sha256 of a file's bytes, as hexadecimal text."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def exclusive(directory: str | Path) -> Iterator[Path]:
-    """Own `directory` while the block runs: a second owner is refused, the kernel forgets a dead one.
-
-    Leftover temporary files of a killed owner are removed under the lock. Raises RunError if another process owns it,
-    naming that process, or if the folder cannot be written or locked.
-    """
-    directory = Path(directory)
-    with contextlib.ExitStack() as stack:
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            stream = stack.enter_context(open(directory / ".lock", "a+"))
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            stream.truncate(0)
-            stream.write(f"process {os.getpid()} on {socket.gethostname()}")
-            stream.flush()
-            _clean(directory)
-        except BlockingIOError:
-            raise RunError(f"{directory}: in use by {_named(stream)}; wait for it or stop it") from None
-        except OSError as error:
-            raise RunError(f"{directory}: cannot be owned: {os.strerror(error.errno or 0).lower()}") from error
-        yield directory
-
-
-def owner(directory: str | Path) -> str | None:
-    """Who owns `directory` now ("process 123 on host"), None if nobody does."""
-    with contextlib.suppress(FileNotFoundError), open(Path(directory) / ".lock") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return _named(stream)
-    return None
-
-
-def last_owner(directory: str | Path) -> str:
-    """Who owns or owned `directory` last, empty if nobody ever did."""
-    try:
-        return (Path(directory) / ".lock").read_text(errors="replace")
-    except FileNotFoundError:
-        return ""
-
-
-def _named(stream: IO[str]) -> str:
-    stream.seek(0)
-    return stream.read(200) or "another process"
-
-
-def _clean(directory: Path) -> None:
-    for leftover in directory.glob(".*.tmp"):
-        if not leftover.is_dir():
-            leftover.unlink()
 
 
 def check_folder(path: str | Path) -> None:

@@ -4,7 +4,6 @@ import builtins
 import errno
 import fcntl
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from m2m_core import files
+from m2m_core import files, lock
 from m2m_core.errors import RunError
 
 OLD, NEW = b"old" * 1000, b"new" * 2000
@@ -105,7 +104,7 @@ def test_a_killed_owner_is_forgotten_and_cleaned_up_after(tmp_path):
     folder = tmp_path / "training"
 
     def work():
-        with files.exclusive(folder), files.replaced(folder / "state.pt") as temporary:
+        with lock.exclusive(folder), files.replaced(folder / "state.pt") as temporary:
             temporary.write_bytes(NEW)
 
     def check(code):
@@ -113,7 +112,7 @@ def test_a_killed_owner_is_forgotten_and_cleaned_up_after(tmp_path):
 
     assert every_crash(work, check) >= 8
     crash_at(9, work)
-    with files.exclusive(folder):
+    with lock.exclusive(folder):
         assert leftovers(folder) == []
 
 
@@ -141,7 +140,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path):
 
 FULL = """
 import resource, signal, sys
-from m2m_core import files
+from m2m_core import files, lock
 from m2m_core.errors import RunError
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -222,65 +221,6 @@ def test_the_digest_is_sha256(tmp_path):
     assert files.digest(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-OWNER = """
-import sys, time
-from m2m_core import files
-with files.exclusive(sys.argv[1]):
-    print("owned", flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def owner(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout.readline() == "owned\n"
-    yield process
-    process.kill()
-    process.communicate()
-
-
-def test_a_second_owner_is_refused_and_told_who_the_first_is(tmp_path, owner):
-    for _ in range(2):  # being refused does not forget the first
-        with pytest.raises(RunError, match=rf"in use by process {owner.pid} on .+; wait"):
-            with files.exclusive(tmp_path):
-                pass
-    (tmp_path / ".state.1.tmp").write_text("of the first")
-    with pytest.raises(RunError), files.exclusive(tmp_path):
-        pass
-    assert (tmp_path / ".state.1.tmp").exists()
-    owner.communicate("")
-    with files.exclusive(tmp_path):
-        assert not (tmp_path / ".state.1.tmp").exists()
-
-
-def test_a_killed_owner_does_not_block_the_next(tmp_path, owner):
-    owner.send_signal(signal.SIGKILL)
-    owner.wait()
-    with files.exclusive(tmp_path):
-        pass
-
-
-def test_a_folder_that_cannot_be_owned_is_one_line(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot be owned"), files.exclusive(tmp_path / "file"):
-        pass
-
-    def unsupported(*arguments):
-        raise OSError(errno.ENOLCK, "no locks")
-
-    monkeypatch.setattr(fcntl, "flock", unsupported)
-    with pytest.raises(RunError, match="cannot be owned: no locks available"), files.exclusive(tmp_path / "x"):
-        pass
-
-
-def test_an_error_inside_is_not_the_lock_s(tmp_path):
-    with pytest.raises(FileNotFoundError), files.exclusive(tmp_path):
-        open(tmp_path / "none").read()
-
-
 def test_a_folder_for_results_is_checked_at_the_start(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
@@ -295,7 +235,7 @@ def test_a_folder_for_results_is_checked_at_the_start(tmp_path):
 def test_a_folder_of_somebody_else_is_refused(tmp_path):
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
-    code = "import os, sys; from m2m_core import files, errors; os.setgid(65534); os.setuid(65534)\n"
+    code = "import os, sys; from m2m_core import files, lock, errors; os.setgid(65534); os.setuid(65534)\n"
     code += "try: files.check_folder(sys.argv[1])\nexcept errors.RunError as error: print(error)"
     done = subprocess.run([sys.executable, "-c", code, str(folder / "x")], capture_output=True, text=True, check=True)
     assert done.stdout == f"{folder / 'x'}: {folder} cannot be written to; expected a folder of yours\n"

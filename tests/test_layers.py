@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 FLOORS = [
-    {"errors", "options", "wording", "registry", "files", "provenance", "yamlfile"},  # these may use each other
+    {"errors", "options", "wording", "registry", "files", "lock", "provenance", "yamlfile"},  # these may use each other
     {"config"},
     {"physics", "stages", "schema"},
     {"data", "simulations", "models", "losses", "metrics"},

@@ -12,7 +12,7 @@ import torch
 
 from .. import registry
 from ..errors import ConfigError, Diverged, Stopped
-from ..files import exclusive
+from ..lock import exclusive
 from ..models import devices
 from ..tasks.protocol import Task
 from . import checkpoint

@@ -13,7 +13,8 @@ import torch
 from .. import __version__
 from ..data.catalogue import Sample
 from ..data.fields import verify
-from ..files import owner, replaced, write_json
+from ..files import replaced, write_json
+from ..lock import owner
 from ..models import devices
 from ..models.weights import save_weights
 from ..provenance import fingerprint

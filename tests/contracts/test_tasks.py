@@ -10,7 +10,7 @@ import torch
 
 from m2m_core import registry
 from m2m_core.errors import Diverged, RunError, Stopped
-from m2m_core.files import exclusive
+from m2m_core.lock import exclusive
 from m2m_core.tasks.protocol import build
 from m2m_core.training.loop import Loop, fit
 from m2m_core.training.tracking import Tracker

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from m2m_core import config, door, files, registry
+from m2m_core import config, door, files, lock, registry
 from m2m_core.config.keys import Config
 from m2m_core.data import folds
 from m2m_core.errors import ConfigError, RunError
@@ -301,11 +301,11 @@ def test_c19_two_experiments_of_one_name():
 
 
 def test_c19_two_processes_in_one_folder():
-    owner = "import sys, m2m_core.files as f\nwith f.exclusive('run'): print(1, flush=True); sys.stdin.read()"
+    owner = "import sys, m2m_core.lock as f\nwith f.exclusive('run'): print(1, flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", owner], stdin=-1, stdout=-1, env={"PYTHONPATH": str(TOP)}) as first:
         first.stdout.readline()
         with pytest.raises(RunError, match=rf"run: in use by process {first.pid} on "):
-            with files.exclusive("run"):
+            with lock.exclusive("run"):
                 pass
         first.stdin.close()
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from m2m_core.files import owner
+from m2m_core.lock import owner
 
 pytestmark = pytest.mark.workflow
 
