@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from . import registry
-from .errors import M2MError, printable
+from .errors import ConfigError, DataError, Diverged, M2MError, printable
 
 __all__ = ["ERRORS", "Job", "last_error", "rule", "use_library"]
 
 ERRORS = "logs/errors.jsonl"  # below the results folder: errors of the run in progress
+HOPELESS = (ConfigError.exit_code, DataError.exit_code, Diverged.exit_code)  # a retry of the run would end the same
 
 
 class Job:
@@ -48,6 +49,8 @@ def rule(snakemake: Any) -> Iterator[Job]:
     job = Job(snakemake, console)
     with _to(snakemake.log[0]):
         begin = time.monotonic()
+        if (before := _last(snakemake.params.errors).get(job.name)) and before["code"] in HOPELESS:
+            _fail(job, snakemake.params.errors, before["line"], before["code"])
         try:
             registry.use_plugins(snakemake.params.get("plugins", []))
             yield job
@@ -59,6 +62,8 @@ def rule(snakemake: Any) -> Iterator[Job]:
             text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             _fail(job, snakemake.params.errors, f"{text}; the traceback is in {snakemake.log[0]}", 1)
         job.say(f"{job.result or 'done'} ({time.monotonic() - begin:.1f} s)")
+        if Path(snakemake.params.errors).exists():  # of an attempt before, it may be
+            _note(snakemake.params.errors, job, "", 0)
 
 
 @contextlib.contextmanager
@@ -70,15 +75,32 @@ def _to(path: str) -> Iterator[None]:
 
 
 def _fail(job: Job, path: str, text: str, code: int) -> None:
-    line = f"{job.name}: error: {printable(text)}"
+    start = f"{job.name}: error: "
+    line = start + printable(text).removeprefix(start)
     print(line, flush=True)
     with contextlib.suppress(OSError):
         print(line, file=job.console, flush=True)
+    _note(path, job, line, code)
+    sys.exit(code)
+
+
+def _note(path: str, job: Job, line: str, code: int) -> None:
+    """How a job ended, for the end of the run: of several attempts the last one counts."""
     with contextlib.suppress(OSError):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with open(path, "a") as stream:
-            stream.write(json.dumps({"line": line, "code": code}) + "\n")
-    sys.exit(code)
+            stream.write(json.dumps({"job": job.name, "line": line, "code": code}) + "\n")
+
+
+def _last(path: str | Path) -> dict[str, dict]:
+    """Job -> how its last attempt ended, of the jobs that failed at least once in this run."""
+    last: dict[str, dict] = {}
+    with contextlib.suppress(OSError):
+        for line in Path(path).read_text(errors="replace").splitlines():
+            with contextlib.suppress(ValueError):  # cut by a kill
+                record = json.loads(line)
+                last[record["job"]] = record
+    return last
 
 
 def use_library(home: str | Path) -> None:
@@ -89,10 +111,6 @@ def use_library(home: str | Path) -> None:
 
 
 def last_error(path: str | Path) -> tuple[list[str], int]:
-    """The error lines of the run and the exit code of the first, (no lines, 1) when no job left one."""
-    records = []
-    with contextlib.suppress(OSError):
-        for line in Path(path).read_text(errors="replace").splitlines():
-            with contextlib.suppress(ValueError):  # cut by a kill
-                records.append(json.loads(line))
-    return [record["line"] for record in records], records[0]["code"] if records else 1
+    """The error lines of the jobs that failed in the end and the exit code of the first, (no lines, 1) without any."""
+    failed = [record for record in _last(path).values() if record["code"]]
+    return [record["line"] for record in failed], failed[0]["code"] if failed else 1

@@ -1,6 +1,5 @@
 """The bridge to Snakemake: one line and an exit code for an error, everything else in the log."""
 
-import json
 import sys
 from types import SimpleNamespace
 
@@ -127,10 +126,35 @@ def test_stopping_by_hand_is_left_to_snakemake(snakemake):
 def test_all_errors_of_a_run_are_told_with_the_code_of_the_first(tmp_path):
     path = tmp_path / "errors.jsonl"
     assert last_error(path) == ([], 1)
-    path.write_text("".join(json.dumps({"line": f"job {i}", "code": i}) + "\n" for i in (3, 5)) + '{"line": "cut')
-    assert last_error(path) == (["job 3", "job 5"], 3)
-    path.write_bytes(b"\xff\xfe")
+    ends = [("a", 143), ("b", 3), ("c", 5), ("a", 0), ("c", 4)]
+    path.write_text(
+        "".join(f'{{"job": "{job}", "line": "job {job}", "code": {code}}}\n' for job, code in ends) + '{"li'
+    )
+    assert last_error(path) == (["job b", "job c"], 3)
+    path.write_text("")
     assert last_error(path) == ([], 1)
+
+
+@pytest.mark.parametrize("error", [errors.ConfigError, errors.DataError, errors.Diverged])
+def test_what_a_retry_would_end_alike_is_not_tried_again(snakemake, capsys, error):
+    def fail(job):
+        raise error("somewhere: wrong")
+
+    for body in (fail, lambda job: pytest.fail("tried again")):
+        with pytest.raises(SystemExit) as end:
+            run(snakemake, body)
+        assert end.value.code == error.exit_code
+        assert capsys.readouterr().err == "training vnet 1: error: somewhere: wrong\n"
+
+
+def test_a_retry_that_ends_well_is_no_error(snakemake):
+    def fail(job):
+        raise errors.Stopped("somewhere: stopped")
+
+    with pytest.raises(SystemExit):
+        run(snakemake, fail)
+    run(snakemake, lambda job: None)
+    assert last_error(snakemake.params.errors) == ([], 1)
 
 
 def test_every_error_prints_as_one_line():

@@ -118,6 +118,7 @@ class Training(Section):
     seed: Seed = Field(0, description="initial weights, order of crops, augmentation")
     save_steps: Count | None = Field(None, description="checkpoint after so many steps [steps]")
     save_minutes: Positive = Field(5.0, description="checkpoint after so many minutes [min]")
+    keep: Count = Field(2, description="checkpoints that are kept, each with the best weights so far")
     workers: Index | None = Field(None, description="processes that read crops ahead; unless given 4 on a GPU")
     device: Device = Field("auto", description="where the network is trained; auto takes a GPU if there is one")
     threads: Count | None = Field(None, description="CPU threads of torch; those of the job unless given")

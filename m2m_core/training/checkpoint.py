@@ -1,5 +1,7 @@
 """The state of a training on disk: one file, whole or absent, checked, and loaded without executing anything."""
 
+import contextlib
+import os
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -12,7 +14,9 @@ import torch
 from ..errors import RunError
 from ..files import write_whole
 
-__all__ = ["nonfinite", "restore", "save"]
+__all__ = ["LAST", "newest", "nonfinite", "restore", "save", "set_aside"]
+
+LAST = "last.pt"
 
 PLAIN = (bool, int, float, str, type(None), torch.Tensor)
 
@@ -21,6 +25,26 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
     """Write `state` (tensors, numbers, texts, lists and dicts of them); raises RunError on anything else."""
     _refuse_foreign(state, path)
     write_whole(path, lambda stream: _write(dict(state), stream))
+
+
+def newest(folder: Path) -> Path:
+    """The last checkpoint in `folder`, else the newest that was set aside; it need not exist."""
+    return folder / LAST if (folder / LAST).exists() else max(_earlier(folder), default=folder / LAST)
+
+
+def set_aside(folder: Path, step: int, keep: int) -> None:
+    """Keep the last checkpoint, of update number `step`, beside the one that follows, `keep` in all with that one."""
+    last = folder / LAST
+    if keep > 1 and last.exists():
+        with contextlib.suppress(OSError):  # there already, or a file system without links: fewer are kept
+            os.link(last, folder / f"step-{step:09d}.pt")
+    earlier = sorted(_earlier(folder))
+    for path in earlier[: max(0, len(earlier) - (keep - 1))]:
+        path.unlink(missing_ok=True)
+
+
+def _earlier(folder: Path) -> list[Path]:
+    return list(folder.glob("step-*.pt"))
 
 
 def restore(path: Path, identity: str) -> dict[str, Any] | None:
@@ -34,14 +58,19 @@ def restore(path: Path, identity: str) -> dict[str, Any] | None:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "") or "empty file"
-        text = f"not a readable checkpoint ({type(error).__name__}: {reason[:80]}); delete it to train anew"
+        text = f"not a readable checkpoint ({type(error).__name__}: {reason[:80]}); {_remedy(path)}"
         raise RunError(f"{path}: {text}") from error
     if not isinstance(state, dict) or state.get("identity") != identity:
         found = state.get("identity") if isinstance(state, dict) else type(state).__name__
         raise RunError(f"{path}: belongs to training {found}, not to {identity}; delete it to train anew")
     if bad := nonfinite(state["modules"]):
-        raise RunError(f"{path}: {bad} is not finite; delete it to train anew")
+        raise RunError(f"{path}: {bad} is not finite; {_remedy(path)}")
     return state
+
+
+def _remedy(path: Path) -> str:
+    earlier = max((other for other in _earlier(path.parent) if other != path), default=None)
+    return "delete it to " + (f"go on from {earlier.name}" if earlier else "train anew")
 
 
 def nonfinite(states: Mapping[str, Mapping[str, torch.Tensor]]) -> str | None:

@@ -21,6 +21,7 @@ from .batches import FIT, Batches, Key, stream
 from .best import Best, Weights
 from .divergence import diverged
 from .recording import Recorder
+from .restarts import fruitful
 from .signals import stop_requests
 from .state import gather, resume
 
@@ -51,8 +52,8 @@ def fit(
     """
     with exclusive(folder), stop_requests() as stop:
         loop = Loop(task, settings, folder, identity, say)
-        with devices.memory_errors(loop.advice), contextlib.closing(loop.recorder):
-            loop.run(stop, on_step)
+        with devices.memory_errors(loop.advice), contextlib.closing(loop.recorder), fruitful(folder) as completed:
+            loop.run(stop, lambda *now: (completed(), on_step(*now) if on_step else None))
     return loop
 
 
@@ -77,8 +78,9 @@ class Loop:
         self.average = Average(task.modules, self.settings["ema"]) if self.settings["ema"] is not None else None
         self.best, self.recorder = Best(), Recorder(self.folder, self.device)
         self.step, self.worked = 0, False  # updates made, and whether this process made any
-        if state := checkpoint.restore(self.folder / "last.pt", identity):
-            resume(self, state, self.folder / "last.pt")
+        path = checkpoint.newest(self.folder)
+        if state := checkpoint.restore(path, identity):
+            resume(self, state, path)
         self.recorder.open(self.step)
         self.saved_step, self.saved_time = self.step, time.monotonic()
 
@@ -270,5 +272,6 @@ class Loop:
         state = gather(self)
         if bad := checkpoint.nonfinite(state["modules"]):
             raise Diverged(f"step {self.step - 1}: {bad} is not finite after the update; {self._kept()}")
-        checkpoint.save(self.folder / "last.pt", state)
+        checkpoint.set_aside(self.folder, self.saved_step, 1 if self.finished else self.settings["keep"])
+        checkpoint.save(self.folder / checkpoint.LAST, state)
         self.saved_step, self.saved_time = self.step, time.monotonic()

@@ -22,6 +22,7 @@ from ..tasks.protocol import Study, build
 from ..tasks.study import read_study
 from .loop import Loop, fit
 from .progress import Progress
+from .restarts import again_at_the_time_limit
 
 __all__ = ["identity_of", "train"]
 
@@ -42,7 +43,8 @@ def train(
     folder = Path(job.params.folder.format(**job.wildcards)) / identity
     _outlast(folder, job.say)
     with Progress(job) as progress:
-        loop = fit(build(study), experiment, folder, identity, progress, job.say)
+        with again_at_the_time_limit(job.say):
+            loop = fit(build(study), experiment, folder, identity, progress, job.say)
     sha256 = save_weights(outputs.model, loop.weights())
     with replaced(outputs.history) as temporary:
         shutil.copyfile(folder / "history.csv", temporary)

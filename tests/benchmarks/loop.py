@@ -28,7 +28,7 @@ LR = 1.0e-3
 STATISTICS = {"mean": [0.0] * 3, "std": [1.0] * 3}
 TRAINING = {
     "epochs": EPOCHS, "batch_size": BATCH, "precision": "float32", "augment": [], "clip": None, "ema": None,
-    "validation": None, "seed": 0, "save_steps": None, "save_minutes": 5.0, "workers": 0, "device": "cpu",
+    "validation": None, "seed": 0, "save_steps": None, "save_minutes": 5.0, "keep": 2, "workers": 0, "device": "cpu",
 }  # fmt: skip
 EXPERIMENT = {
     "training": TRAINING,

@@ -23,6 +23,7 @@ SETTINGS = {
     "seed": 0,
     "save_steps": 5,
     "save_minutes": 60.0,
+    "keep": 2,
     "workers": 0,
     "device": "cpu",
     "threads": 1,
