@@ -2,13 +2,21 @@
 
 import atexit
 import contextlib
+import json
+import os
 import socket
+import subprocess
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+from .files import write_json
 from .lock import exclusive, last_owner, owner
 
-__all__ = ["forget_killed", "own"]
+__all__ = ["forget_killed", "own", "take_over"]
 
+RUNS = "logs/slurm_runs.json"  # below the results folder: the names of the jobs of each run that used Slurm
+TIMEOUT = 60.0  # seconds for the scheduler to answer
 KEPT = contextlib.ExitStack()  # until this process ends
 atexit.register(KEPT.close)
 
@@ -37,3 +45,55 @@ def _names_a_file_in(lock: Path, results: str | Path) -> bool:
     with contextlib.suppress(OSError), open(lock) as lines:
         return any(line.startswith(f"{results}/") for line in lines)
     return False
+
+
+class QueuedJob(NamedTuple):
+    """What Slurm says of a job: its number, state, the run that it belongs to, and its rule with its wildcards."""
+
+    id: str
+    state: str
+    run: str
+    rule: str
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is a training at work, whose steps are worth keeping."""
+        return self.state == "RUNNING" and self.rule.startswith("rule_training")
+
+
+def take_over(results: str | Path, run: str | None) -> Iterator[str]:
+    """Settle what a killed Snakemake left in the queue of Slurm, and note the name of this run; yields what was done.
+
+    Its jobs would write what the jobs of this run write, so they are cancelled; trainings at work go on, and the
+    training jobs of this run wait for them.
+    """
+    path = Path(results) / RUNS
+    earlier = _noted(path)
+    left = [job for job in _queue() if job.run in earlier] if earlier else []
+    if idle := [job.id for job in left if not job.trains]:
+        _slurm("scancel", *idle)
+        yield f"jobs {', '.join(idle)} of an earlier run, which was killed, are cancelled"
+    for job in left:
+        if job.trains:
+            yield f"job {job.id} of an earlier run, which was killed, goes on training: it is waited for"
+    known = [*dict.fromkeys(job.run for job in left if job.trains), *([run] if run else [])]
+    if known or earlier:
+        write_json(path, known)
+
+
+def _noted(path: Path) -> list[str]:
+    with contextlib.suppress(OSError, ValueError):
+        return [str(run) for run in json.loads(path.read_text())]
+    return []
+
+
+def _queue() -> Iterable[QueuedJob]:
+    lines = _slurm("squeue", "-h", "-u", str(os.getuid()), "-o", "%i|%T|%j|%k").splitlines()
+    return [QueuedJob(*line.split("|", 3)) for line in lines if line.count("|") >= 3]
+
+
+def _slurm(*command: str) -> str:
+    """What a command of Slurm prints, nothing where there is no Slurm or it does not answer."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT).stdout
+    return ""

@@ -34,6 +34,8 @@ TINY = {
 class Project:
     """A copy of the repository with a config of its own; `run` is `python -m snakemake` in it."""
 
+    where = ("--cores", "2")
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True)
@@ -48,7 +50,7 @@ class Project:
     def start(self, *arguments: str, **options) -> subprocess.Popen:
         environment = {**os.environ, "PYTHONPATH": "", "COLUMNS": "200"}
         return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
+            [sys.executable, "-m", "snakemake", *self.where, *arguments],
             cwd=self.folder,
             env=environment,
             text=True,

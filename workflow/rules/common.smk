@@ -168,6 +168,9 @@ def verify_of(wildcards, threads):
 
 def begin():
     or_exit("results", driver.own, RESULTS)
+    run = getattr(getattr(workflow.scheduler, "_executor", None), "run_uuid", None)  # that of the Slurm executor
+    for line in driver.take_over(RESULTS, run):
+        print(f"results: {line}", file=sys.stderr)
     Path(ERROR_LINES).unlink(missing_ok=True)
 
 
