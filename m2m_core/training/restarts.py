@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import RunError, Stopped
 from ..files import write_json
+from .signals import unstoppable
 
 __all__ = ["again_at_the_time_limit", "fruitful"]
 
@@ -79,7 +80,10 @@ def _seconds(text: str) -> float:
 
 
 def _asked(command: list[str]) -> str | None:
-    """What a command of Slurm prints, None if it fails."""
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT).stdout
-    return None
+    """What a command of Slurm prints, None if it fails; a second signal to this job does not stop it."""
+    try:
+        with unstoppable():  # a command inherits what is ignored
+            return subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"{' '.join(command)}: {error}")
+        return None

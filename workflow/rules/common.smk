@@ -1,4 +1,6 @@
 # Config, paths and params of all rules: the only file that spells a path.
+import json
+import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -58,6 +60,7 @@ PREDICTIONS = f"{FOLD}/predictions.h5"
 EVALUATION = f"{FOLD}/evaluation.csv"
 FIGURE = f"{EXPERIMENT}/figures/{{figure}}.svg"
 REPORT = f"{RESULTS}/report.html"
+PARTIAL_REPORT = f"{RESULTS}/report-partial.html"
 ERROR_LINES = f"{RESULTS}/{ERRORS}"
 LOCKS = ".snakemake/locks"
 
@@ -171,7 +174,8 @@ def begin():
     run = getattr(getattr(workflow.scheduler, "_executor", None), "run_uuid", None)  # that of the Slurm executor
     for line in driver.take_over(RESULTS, run):
         print(f"results: {line}", file=sys.stderr)
-    Path(ERROR_LINES).unlink(missing_ok=True)
+    for path in (ERROR_LINES, PARTIAL_REPORT):
+        Path(path).unlink(missing_ok=True)
 
 
 def say_where_the_report_is():
@@ -179,7 +183,29 @@ def say_where_the_report_is():
         print(f"The report is at {Path(REPORT).resolve()}", file=sys.stderr)
 
 
+def report_settings():
+    return {**STAGES.report(), "experiments": [described(name) for name in CONFIG.experiments]}
+
+
+def without_what_is_stale(described):
+    """An experiment with those of its folds alone that this run made or found up to date."""
+    stale = {path for job in workflow.dag.needrun_jobs() if not workflow.dag.finished(job) for path in job.output}
+    folds = {fold: {} if stale & set(files.values()) else files for fold, files in described["folds"].items()}
+    return {**described, "folds": folds}
+
+
+def report_what_is_there():
+    """Of the folds that did not fail, in a process of its own: it may be that this one cannot draw."""
+    settings = {**report_settings(), "experiments": [without_what_is_stale(described(e)) for e in CONFIG.experiments]}
+    figures = {name: list(figures_of(name)) for name in CONFIG.experiments}
+    asked = {"settings": settings, "figures": figures, "path": PARTIAL_REPORT}
+    command = [sys.executable, "-m", "m2m_core.report.partial"]
+    if not subprocess.run(command, input=json.dumps(asked), text=True, capture_output=True).returncode:
+        print(f"A report of what is there is at {Path(PARTIAL_REPORT).resolve()}", file=sys.stderr)
+
+
 def exit_with_the_error_of_the_job():
+    report_what_is_there()
     lines, code = last_error(ERROR_LINES)
     for line in lines:
         print(line, file=sys.stderr)

@@ -34,7 +34,7 @@ rule report:
     conda:
         ENVIRONMENT
     params:
-        settings=canonical({**STAGES.report(), "experiments": [described(name) for name in CONFIG.experiments]}),
+        settings=canonical(report_settings()),
         figures={name: figures_of(name) for name in CONFIG.experiments},
         plugins=CONFIG.plugins,
         errors=ERROR_LINES,
