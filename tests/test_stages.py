@@ -92,7 +92,7 @@ def test_a_transform_adds_its_moments_and_leaves_the_others():
 
 
 def test_what_may_change_without_a_new_training_is_a_listed_set():
-    assert RUNNING == ("workers", "save_steps", "save_minutes", "keep", "threads")
+    assert RUNNING == ("workers", "save_steps", "save_minutes", "keep", "gpus", "nodes", "threads")
     stages = Stages(config.parse(small()))
     assert not set(RUNNING) & stages.training("vnet")["training"].keys()
     assert set(RUNNING) == stages.running("vnet")["training"].keys()
