@@ -1,8 +1,10 @@
 """One of the other processes of a training: `python -m m2m_core.training.rank`, started by the first (see `launch`)."""
 
 import contextlib
+import ctypes
 import json
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -25,6 +27,8 @@ from .distributed import Group, join
 from .loop import fit
 
 __all__ = ["serve"]
+
+PARENT_DEATH = 1  # PR_SET_PDEATHSIG of Linux
 
 Meet = Callable[[], AbstractContextManager[Group]]
 
@@ -70,7 +74,9 @@ def _meeting(told: dict[str, Any], answers: Any) -> Iterator[Group]:
 
 
 def _end_with_the_first() -> None:
-    """Its end closes our input."""
+    """Its end closes our input, and on this computer the kernel tells as well: readers may still hold the other end."""
+    with contextlib.suppress(AttributeError, OSError):  # not on Linux
+        ctypes.CDLL(None).prctl(PARENT_DEATH, signal.SIGKILL)
     while os.read(0, 4096):
         pass
     os._exit(1)
