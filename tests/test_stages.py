@@ -58,6 +58,8 @@ def stale(before, after):
         (f"{E}/training/workers", 3, {"report"}),
         (f"{E}/training/save_minutes", 1.0, {"report"}),
         (f"{E}/training/threads", 1, {"report"}),
+        (f"{E}/training/gpus", 2, {"report"}),
+        (f"{E}/training/nodes", 2, {"report"}),
         (f"{D}/folds/seed", 5, {"catalogue", "report"}),
         (f"{D}/folds/count", 4, {"catalogue", "report"}),
         (f"{D}/folds/run", [0], {"report"}),

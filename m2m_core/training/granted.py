@@ -21,7 +21,7 @@ def check(training: Mapping[str, Any]) -> str | None:
     place = f"on {_many(nodes, 'node')}, given"
     if device == "cpu":
         text = f"asked for {gpus} process{'es' * (gpus > 1)} {place} {_many(given, 'node')}"
-        return _refused_if(given < nodes, text) if several else None
+        return _refused_if(given < nodes, text) if nodes > 1 else None
     here = torch.cuda.device_count()
     seen = ", ".join(f"{name}={os.environ[name]}" for name in SEEN if name in os.environ)
     text = f"asked for {_many(gpus, 'GPU')} {place} {here}" + f" ({seen})" * bool(seen)

@@ -59,6 +59,15 @@ class Slow(Line):
         return super().step(batch)
 
 
+class Interrupted(Line):
+    """The first process is asked to stop while it measures the first validation batch."""
+
+    def measure(self, batch):
+        if os.environ.get("RANK_OF_TEST") == "0":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().measure(batch)
+
+
 class Damaged(Line):
     """Example 3 cannot be read."""
 
@@ -94,7 +103,7 @@ class Nan(Line):
         return x, y * float("nan") if example == 4 else y
 
 
-BEHAVIOURS = {kind.__name__: kind for kind in (Line, Stateful, Slow, Damaged, Buggy, Other, Nan)}
+BEHAVIOURS = {kind.__name__: kind for kind in (Line, Stateful, Slow, Interrupted, Damaged, Buggy, Other, Nan)}
 
 
 def together(folder, toy="Line", on_step=None, say=None, options=None, schedule=None, gpus=2, nodes=1, **training):

@@ -152,6 +152,16 @@ def test_a_stopped_run_ends_with_the_bits_of_an_uninterrupted_one(tmp_path, toy)
         assert column(tmp_path / "whole", name) == column(tmp_path / "cut", name)
 
 
+def test_a_stop_while_validating_is_one_decision_and_measured_later(alone, tmp_path):
+    schedule = {"name": "plateau", "patience": 1}
+    with pytest.raises(Stopped, match="stopped at step 3 of 12"):
+        together(tmp_path, "Interrupted", schedule=schedule, **MEASURED)
+    assert not (tmp_path / "history.csv").exists()
+    loop = together(tmp_path, schedule=schedule, **MEASURED)
+    close(weights(alone[0].task), weights(loop.task))
+    np.testing.assert_allclose(numbers(tmp_path, "validation"), numbers(alone[1], "validation"), rtol=1e-6)
+
+
 def test_another_number_of_processes_goes_on_and_says_so(alone, tmp_path):
     schedule = {"name": "plateau", "patience": 1}
     with pytest.raises(Stopped):
