@@ -21,7 +21,15 @@ NEEDS = {  # the metrics that figures draw
     "correlation": "cross_correlation",
     "one_point": "one_point",
 }
-RUNNING = ("workers", "save_steps", "save_minutes", "keep", "threads")  # may change without changing the result
+RUNNING = (
+    "workers",
+    "save_steps",
+    "save_minutes",
+    "keep",
+    "gpus",
+    "nodes",
+    "threads",
+)  # may change without changing the result
 CHOSEN = ("task", "model", "loss", "optimizer", "schedule")
 BEFORE = {  # the stages of an experiment and those whose results each depends on
     "statistics": (),
