@@ -20,7 +20,7 @@ from ..models.weights import save_weights
 from ..provenance import fingerprint
 from ..tasks.protocol import Study, build
 from ..tasks.study import read_study
-from . import granted
+from . import granted, gpus
 from .launch import members
 from .loop import Loop, fit
 from .progress import Progress
@@ -46,7 +46,7 @@ def train(
     identity = identity_of(settings, study)
     folder = Path(job.params.folder.format(**job.wildcards)) / identity
     _outlast(folder, job.say)
-    with Progress(job) as progress:
+    with gpus.chosen(experiment["training"], job.say), Progress(job) as progress:
         order = _order(experiment, files, fold, folder, identity)
         with again_at_the_time_limit(job.say), members(experiment["training"], order, job.say) as group:
             loop = fit(build(study), experiment, folder, identity, progress, job.say, group)
