@@ -20,7 +20,7 @@ from ..models.weights import save_weights
 from ..provenance import fingerprint
 from ..tasks.protocol import Study, build
 from ..tasks.study import read_study
-from . import granted, gpus
+from . import gpus, granted
 from .launch import members
 from .loop import Loop, fit
 from .progress import Progress

@@ -61,7 +61,7 @@ class Project:
 
     def run(self, *arguments: str, expected: int = 0, **options) -> str:
         process = self.start(*arguments, **options)
-        output, _ = process.communicate(timeout=300)
+        output, _ = process.communicate(timeout=900)
         assert process.returncode == expected, output
         return output
 
