@@ -1,9 +1,7 @@
 # Training: one model a fold. Its state lives in an undeclared folder, which Snakemake never deletes.
 rule training:
     input:
-        catalogue=of_dataset(CATALOGUE),
-        statistics=shared(STATISTICS, "statistics"),
-        crops=shared(CROPS, "crops"),
+        unpack(of_experiment(catalogue=CATALOGUE, statistics=STATISTICS, crops=CROPS)),
     output:
         model=MODEL,
         record=RECORD,
@@ -12,11 +10,11 @@ rule training:
         f"{LOGS}/training/{{experiment}}/fold-{{fold}}.log",
     conda:
         ENVIRONMENT
-    threads: lambda w: experiment(w).training.threads or 8
+    threads: training_threads
     resources:
         gpu=1,
     params:
-        settings=lambda w: canonical(STAGES.training(w.experiment)),
+        settings=settings("training"),
         running=running,
         folder=TRAINING_STATE,
         verify=verify_of,
