@@ -39,6 +39,8 @@ BEFORE = {  # the stages of an experiment and those whose results each depends o
     "evaluation": ("statistics", "crops", "training", "inference"),
 }
 
+_digest_of = cache(code_of)  # the files are read once for all experiments
+
 
 def is_simulated(dataset: Dataset) -> bool:
     """Whether the samples are made here rather than found."""
@@ -202,4 +204,4 @@ class Stages:
 
     @staticmethod
     def _with_code(keys: Mapping[str, Any], *code: str | Entry) -> dict[str, Any]:
-        return {**keys, "code": code_of(*code)}
+        return {**keys, "code": _digest_of(*code)}

@@ -25,8 +25,9 @@ def results_of(described: Mapping[str, Any]) -> ExperimentResults:
 def write_report(settings: Mapping[str, Any], figures: Mapping[str, Mapping[str, str]], path: str) -> None:
     """Write the page of all experiments; `figures` are the SVG files by experiment and name."""
     drawn = {(experiment, name): file for experiment, files in figures.items() for name, file in files.items()}
-    experiments = [results_of(described) for described in settings["experiments"]]
-    write(path, experiments, settings["config"], _provenance(settings), drawn)
+    config = settings["config"]
+    described = [{**known, "config": config["experiments"][known["name"]]} for known in settings["experiments"]]
+    write(path, [results_of(known) for known in described], config, _provenance(settings), drawn)
 
 
 def _provenance(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 # Config, paths and params of all rules: the only file that spells a path.
+import gc
+import inspect
 import json
 import subprocess
 import sys
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 HOME = Path(workflow.basedir).parent
@@ -18,6 +21,7 @@ from m2m_core.script import ERRORS, last_error, use_library
 from m2m_core.stages import Stages, is_simulated
 
 use_library(HOME)
+gc.set_threshold(100_000, 50, 50)  # a DAG is millions of objects that live to the end: seldom look for dead ones
 
 
 def or_exit(stage, function, *arguments, **options):
@@ -77,50 +81,83 @@ wildcard_constraints:
     fold=r"\d+",
 
 
-def experiment(wildcards):
-    return CONFIG.experiments[wildcards.experiment]
+PARTS = ("fold", "shard")  # of what has one setting: wildcards that make no difference to it
+MADE_BY = {
+    STATISTICS: "statistics",
+    CROPS: "crops",
+    MODEL: "training",
+    RECORD: "training",
+    HISTORY: "training",
+    PREDICTIONS: "inference",
+    EVALUATION: "evaluation",
+}
+
+
+def quick(function):
+    """Snakemake asks for the signature of a function five times a job: it is told what is known."""
+    function.__signature__ = inspect.signature(function)
+    return function
 
 
 def dataset_of(name):
     return CONFIG.experiments[name].dataset
 
 
-def shared(path, stage):
-    """An input made by `stage`, of the experiment that makes it for all that are equal so far."""
-    return lambda w: path.format(**{**w, "experiment": STAGES.owner(w.experiment, stage)})
+@cache
+def place(path, name):
+    """Where an experiment finds a file: with its dataset, or with the experiment that makes it for all that are equal."""
+    if path not in MADE_BY:
+        return path.replace("{dataset}", dataset_of(name))
+    return path.replace("{experiment}", STAGES.owner(name, MADE_BY[path]))
 
 
-def of_dataset(path):
-    """An input of the dataset that an experiment uses."""
-    return lambda w: path.format(dataset=dataset_of(w.experiment))
+def of_experiment(**paths):
+    """The named inputs of a rule that has the wildcard `experiment`, and perhaps `fold`."""
+
+    @cache
+    def patterns(name):
+        return {key: place(path, name) for key, path in paths.items()}
+
+    @quick
+    def inputs(wildcards):
+        fold = wildcards.get("fold", "")
+        return {key: path.replace("{fold}", fold) for key, path in patterns(wildcards.experiment).items()}
+
+    return inputs
 
 
+@quick
 def moments_of(wildcards):
-    dataset = dataset_of(wildcards.experiment)
-    return [MOMENTS.format(dataset=dataset, transform=t) for t in STAGES.transforms(wildcards.experiment)]
+    path = place(MOMENTS, wildcards.experiment)
+    return [path.format(transform=transform) for transform in STAGES.transforms(wildcards.experiment)]
 
 
 @cache
-def files_of(name):
+def results_of(name):
     """Everything that is known about an experiment when all its folds are evaluated."""
-    return [
-        described(name)["catalogue"],
-        *(path for fold in described(name)["folds"].values() for path in fold.values()),
-    ]
+    known = described(name)
+    return [known["catalogue"], *(path for fold in known["folds"].values() for path in fold.values())]
+
+
+@quick
+def files_of(wildcards):
+    return results_of(wildcards.experiment)
+
+
+def all_results(wildcards):
+    """What the page shows, each file once."""
+    each = ([*results_of(name), *figures_of(name).values()] for name in CONFIG.experiments)
+    return list(dict.fromkeys(chain.from_iterable(each)))
 
 
 @cache
 def described(name):
     """An experiment for the report: its settings and where its results are, those shared with others included."""
-    stages = {EVALUATION: "evaluation", PREDICTIONS: "inference", HISTORY: "training", RECORD: "training"}
+    paths = {Path(path).name: place(path, name) for path in (EVALUATION, PREDICTIONS, HISTORY, RECORD)}
     folds = {
-        fold: {
-            Path(path).name: path.format(experiment=STAGES.owner(name, stage), fold=fold)
-            for path, stage in stages.items()
-        }
-        for fold in STAGES.folds(name)
+        fold: {file: path.replace("{fold}", str(fold)) for file, path in paths.items()} for fold in STAGES.folds(name)
     }
-    return {**STAGES.description(name), "folds": folds, "catalogue": CATALOGUE.format(dataset=dataset_of(name))}
+    return canonical({**STAGES.description(name), "folds": folds, "catalogue": place(CATALOGUE, name)})
 
 
 @cache
@@ -146,7 +183,30 @@ def canonical(value):
 
 def settings(stage):
     """What `stage` reads of the config, and the digest of the code it runs: a function of the wildcards alone."""
-    return lambda wildcards: canonical(getattr(STAGES, stage)(**wildcards))
+
+    @cache
+    def of(*names):
+        return canonical(getattr(STAGES, stage)(*names))
+
+    return quick(lambda wildcards: of(*(name for key, name in wildcards.items() if key not in PARTS)))
+
+
+@cache
+def drawing(figure):
+    return canonical(STAGES.figure(figure))
+
+
+@quick
+def figure_settings(wildcards):
+    return {"experiment": described(wildcards.experiment), **drawing(wildcards.figure)}
+
+
+def report_settings(wildcards):
+    """The whole config once, and what it does not say of each experiment."""
+    experiments = [
+        {key: value for key, value in described(name).items() if key != "config"} for name in CONFIG.experiments
+    ]
+    return canonical({**STAGES.report(), "experiments": experiments})
 
 
 def catalogue_settings(wildcards):
@@ -158,12 +218,32 @@ def catalogue_settings(wildcards):
     return canonical({**STAGES.catalogue(wildcards.dataset), "files": files})
 
 
+@quick
+def training_threads(wildcards):
+    training = CONFIG.experiments[wildcards.experiment].training
+    return training.threads or 8 * training.gpus
+
+
+@quick
+def gpus_of(wildcards):
+    """GPUs on each node."""
+    training = CONFIG.experiments[wildcards.experiment].training
+    return 0 if training.device == "cpu" else training.gpus
+
+
+@quick
+def nodes_of(wildcards):
+    return CONFIG.experiments[wildcards.experiment].training.nodes
+
+
+@quick
 def running(wildcards, threads):
     """What does not change a result: taking `threads` keeps a parameter from making anything stale."""
     settings = STAGES.running(wildcards.experiment)
     return {**settings, "training": {**settings["training"], "threads": threads}}
 
 
+@quick
 def verify_of(wildcards, threads):
     """As above."""
     return CONFIG.datasets[dataset_of(wildcards.experiment)].verify
@@ -183,10 +263,6 @@ def say_where_the_report_is():
         print(f"The report is at {Path(REPORT).resolve()}", file=sys.stderr)
 
 
-def report_settings():
-    return {**STAGES.report(), "experiments": [described(name) for name in CONFIG.experiments]}
-
-
 def without_what_is_stale(described):
     """An experiment with those of its folds alone that this run made or found up to date."""
     stale = {path for job in workflow.dag.needrun_jobs() if not workflow.dag.finished(job) for path in job.output}
@@ -196,7 +272,7 @@ def without_what_is_stale(described):
 
 def report_what_is_there():
     """Of the folds that did not fail, in a process of its own: it may be that this one cannot draw."""
-    settings = {**report_settings(), "experiments": [without_what_is_stale(described(e)) for e in CONFIG.experiments]}
+    settings = {**STAGES.report(), "experiments": [without_what_is_stale(described(e)) for e in CONFIG.experiments]}
     figures = {name: list(figures_of(name)) for name in CONFIG.experiments}
     asked = {"settings": settings, "figures": figures, "path": PARTIAL_REPORT}
     command = [sys.executable, "-m", "m2m_core.report.partial"]
