@@ -39,8 +39,6 @@ BEFORE = {  # the stages of an experiment and those whose results each depends o
     "evaluation": ("statistics", "crops", "training", "inference"),
 }
 
-_digest_of = cache(code_of)  # the files are read once for all experiments
-
 
 def is_simulated(dataset: Dataset) -> bool:
     """Whether the samples are made here rather than found."""
@@ -52,8 +50,9 @@ class Stages:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        for name in ("simulation", "catalogue", "moments", *BEFORE):
+        for name in ("simulation", "inspection", "catalogue", "moments", *BEFORE):
             setattr(self, name, cache(getattr(self, name)))
+        self._digest_of = cache(code_of)
         self._chain = cache(self._chain)  # type: ignore[method-assign]
         self._owners: dict[tuple[str, str], str] = {}  # (stage, what decides its result) -> experiment
         for stage in BEFORE:
@@ -67,12 +66,24 @@ class Stages:
         source = {k: v for k, v in self.config.datasets[dataset].source.items() if k != "samples"}
         return self._with_code({"source": source}, "m2m_core.simulations", find("simulation", source["kind"]))
 
+    def inspection(self, dataset: str) -> dict[str, Any]:
+        """What a part of many samples holds, and how it is made; how large the parts are does not matter to it."""
+        chosen = self.config.datasets[dataset]
+        if is_simulated(chosen):
+            return self._with_code(
+                {"simulation": self.simulation(dataset)}, "m2m_core.data.shards", *self._readers(dataset)
+            )
+        source: Any = chosen.model_dump()["source"]
+        code = [*self._readers(dataset), find("source", source["kind"])]
+        return self._with_code({"source": source}, "m2m_core.data.shards", *code)
+
     def catalogue(self, dataset: str) -> dict[str, Any]:
         """The table of samples and their folds."""
         chosen = self.config.datasets[dataset]
         keys = chosen.model_dump()
         keys["folds"].pop("run")
         keys.pop("verify")
+        keys.pop("shard")
         made = is_simulated(chosen)
         sources = [] if made else [find("source", keys["source"]["kind"])]
         return self._with_code(keys, "m2m_core.data.stage", *self._readers(dataset), *sources)
@@ -202,6 +213,5 @@ class Stages:
         made = is_simulated(self.config.datasets[dataset])
         return [entry for name, entry in registry.entries("reader").items() if name == "hdf5" or not made]
 
-    @staticmethod
-    def _with_code(keys: Mapping[str, Any], *code: str | Entry) -> dict[str, Any]:
-        return {**keys, "code": _digest_of(*code)}
+    def _with_code(self, keys: Mapping[str, Any], *code: str | Entry) -> dict[str, Any]:
+        return {**keys, "code": self._digest_of(*code)}

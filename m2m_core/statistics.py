@@ -4,7 +4,8 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def write_moments(path: str | Path, rows: Iterable[Moments]) -> None:
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(field.name for field in fields(Moments))
-    writer.writerows(map(astuple, rows))
+    writer.writerows(map(attrgetter(*(field.name for field in fields(Moments))), rows))
     write_text(path, stream.getvalue())
 
 

@@ -64,6 +64,7 @@ def stale(before, after):
         (f"{D}/folds/count", 4, {"catalogue", "report"}),
         (f"{D}/folds/run", [0], {"report"}),
         (f"{D}/verify", "full", {"report"}),
+        (f"{D}/shard", 7, {"report"}),
         (f"{D}/on_nonfinite", "mask", {"catalogue", "moments", "report"}),
         (f"{D}/source/samples", 24, {"catalogue", "report"}),
         (f"{D}/source/mesh", 64, {"simulation", "catalogue", "report"}),

@@ -72,6 +72,9 @@ class Dataset(Section):
     verify: Literal["size", "full"] = Field(
         "size", description="what each stage checks of a file against the catalogue: its size, or its sha256 as well"
     )
+    shard: Count | None = Field(
+        None, description="samples a job, of a large dataset that is not divided yet; 500 unless given"
+    )
 
 
 class Normal(Section):

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import gc
 import io
+import itertools
 import math
 import os
 import re
@@ -20,7 +21,7 @@ from .checks import check_samples, duplicates, refuse_nonfinite
 from .readers import headers, named, printable
 from .scan import Finding, scan
 
-__all__ = ["Catalogue", "Part", "Sample", "build", "natural"]
+__all__ = ["Catalogue", "Part", "Sample", "build", "inspected", "natural"]
 
 COLUMNS = (
     "id", "group", "fold", "field", "file", "dataset", "shape", "dtype", "size", "digest", "quantity", "nonfinite",
@@ -160,18 +161,38 @@ def natural(name: str) -> tuple:
 def build(samples: Iterable[Sample], folds: dict[str, int], on_nonfinite: str = "refuse", factor: int = 1) -> Catalogue:
     """The catalogue of a source's candidates: every file is read once, hashed and searched for NaN and Inf.
 
+    Of those that are `inspected` already nothing is read.
+
     `folds`: sample id -> fold. `on_nonfinite`: "refuse" or "mask" (they are counted and allowed). `factor`: how many
     times finer the target is than the input. Raises DataError when files disagree with each other, when a value is
     not finite, or when two folds hold the same content.
     """
     samples = sorted(samples, key=lambda sample: natural(sample.id))
     check_samples(samples, factor)
-    findings = _scan_all(samples)
+    findings = _scan_all([sample for sample in samples if not _is_inspected(sample)])
     if on_nonfinite == "refuse":
-        refuse_nonfinite(findings)
-    samples = [_completed(sample, folds, findings) for sample in samples]
+        refuse_nonfinite(findings | _scan_all(_first_nonfinite(samples)))
+    samples = [_held_out(_completed(sample, findings), folds) for sample in samples]
     duplicates(samples)
     return Catalogue(tuple(samples))
+
+
+def inspected(samples: Iterable[Sample]) -> Catalogue:
+    """A part of the candidates, every file read once, hashed and searched for NaN and Inf; their folds are unknown."""
+    samples = sorted(samples, key=lambda sample: natural(sample.id))
+    check_samples(samples)
+    findings = _scan_all(samples)
+    return Catalogue(tuple(_completed(sample, findings) for sample in samples))
+
+
+def _is_inspected(sample: Sample) -> bool:
+    return all(part.digest for parts in sample.fields.values() for part in parts)
+
+
+def _first_nonfinite(samples: Iterable[Sample]) -> list[Sample]:
+    """The first sample that was found to hold values that are not finite, if there is one."""
+    bad = (s for s in samples if any(part.nonfinite for parts in s.fields.values() for part in parts))
+    return list(itertools.islice(bad, 1))
 
 
 def _tail(part: Part) -> str:
@@ -199,9 +220,15 @@ def _scan(item: tuple[str, dict[str, Part]]) -> tuple[str, dict[str, Finding]]:
     return file, dict(zip(parts, scan(file, list(parts), found), strict=True))
 
 
-def _completed(sample: Sample, folds: dict[str, int], findings: dict) -> Sample:
+def _held_out(sample: Sample, folds: dict[str, int]) -> Sample:
     if sample.id not in folds:
         raise DataError(f"sample {sample.id!r}: in no fold; expected a fold for every sample")
+    return replace(sample, fold=folds[sample.id])
+
+
+def _completed(sample: Sample, findings: dict) -> Sample:
+    if _is_inspected(sample):
+        return sample
 
     def complete(part: Part) -> Part:
         finding = findings[part.file, part.dataset]
@@ -209,7 +236,7 @@ def _completed(sample: Sample, folds: dict[str, int], findings: dict) -> Sample:
         return replace(part, digest=finding.digest, nonfinite=finding.nonfinite, zeros=zeros)
 
     done = {field: tuple(map(complete, parts)) for field, parts in sample.fields.items()}
-    return replace(sample, fold=folds[sample.id], fields=done)
+    return replace(sample, fields=done)
 
 
 # ---- rows

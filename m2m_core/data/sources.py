@@ -1,13 +1,15 @@
 """Data that exist already: which files make which sample, found from names and headers without reading any values."""
 
+import glob
 import math
 import os
 import re
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+import h5py
 import numpy as np
 
 from ..errors import ConfigError, DataError
@@ -18,18 +20,20 @@ from .patterns import Match, expand, files
 from .readers import Header, attributes, headers, printable
 from .readers.probe import probe
 
-__all__ = ["hdf5", "inventory", "npy"]
+__all__ = ["dated", "hdf5", "inventory", "npy", "places", "simulated"]
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 QUANTITIES = ("scalar", "vector", "displacement")
 DAY = 86400
 SHOWN = 5
+EXTRAS = ("velocity", "density")  # what a simulator may add that nothing is compared with
 Fields = dict[str, dict[str, dict[str, Match]]]  # field -> part -> id -> file
 Read = dict[tuple[str, str], tuple[Header, dict[str, Any]]]  # (file, dataset) -> header, attributes
 
 
 @register("source", "npy")
 def npy(
+    wanted: Callable[[str], bool] = bool,
     *,
     input: list[str] | str | dict[str, list[str] | str],
     target: list[str] | str | dict[str, list[str] | str],
@@ -40,7 +44,7 @@ def npy(
     omega_m: Positive = 0.3175,
     periodic: bool = True,
 ) -> list[Sample]:
-    """Files of one NumPy array each, (channels, *space).
+    """Files of one NumPy array each, (channels, *space); of the `wanted` sample ids.
 
     Options:
         input: file patterns, or name -> patterns of parts to join; wildcards or {id} name the sample, {group} its group
@@ -52,7 +56,7 @@ def npy(
         omega_m: matter density today in units of the critical one
         periodic: whether the box is continued by its images
     """
-    found = _found(input, target, baselines)
+    found = _wanted(wanted, _found(input, target, baselines))
     choose = _quantities(found, quantities)
     given = {"box_size": box_size, "redshift": redshift, "omega_m": omega_m, "periodic": periodic}
     return _samples(found, {key: "" for key, _ in _columns(found)}, choose, given)
@@ -60,6 +64,7 @@ def npy(
 
 @register("source", "hdf5")
 def hdf5(
+    wanted: Callable[[str], bool] = bool,
     *,
     input: list[str] | str | dict[str, list[str] | str],
     target: list[str] | str | dict[str, list[str] | str],
@@ -73,6 +78,8 @@ def hdf5(
 ) -> list[Sample]:
     """Datasets (channels, *space) in HDF5 files, which may hold several fields each and describe themselves.
 
+    Read are those of the `wanted` sample ids, all unless given.
+
     Options:
         input: file patterns, or name -> patterns of parts to join; wildcards or {id} name the sample, {group} its group
         target: the same for the target field
@@ -84,7 +91,7 @@ def hdf5(
         omega_m: matter density today in units of the critical one; the file's attribute if not given
         periodic: whether the box is continued by its images; the file's attribute, or true, if not given
     """
-    found = _found(input, target, baselines)
+    found = _wanted(wanted, _found(input, target, baselines))
     _known("datasets", datasets, found)
     choose = _quantities(found, quantities)
     given = {"box_size": box_size, "redshift": redshift, "omega_m": omega_m, "periodic": periodic}
@@ -100,8 +107,31 @@ def inventory(source: Mapping[str, Any]) -> list[tuple[str, int, int]]:
     """
     given = [source.get("input", []), source.get("target", []), *dict(source.get("baselines") or {}).values()]
     patterns = {pattern for field in given for patterns in _parts(field).values() for pattern in patterns}
+    return dated({file for pattern in patterns for file in files(pattern)})
+
+
+def dated(files: Iterable[str]) -> list[tuple[str, int, int]]:
+    """As `inventory`, of these files."""
     limit = time.time_ns() + DAY * 10**9
-    return [_dated(file, limit) for file in sorted({file for pattern in patterns for file in files(pattern)})]
+    return [_dated(file, limit) for file in sorted(files)]
+
+
+def places(source: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Sample id -> its files, from names alone; raises DataError as the source itself does."""
+    found = _found(source.get("input", []), source.get("target", []), source.get("baselines") or {})
+    files: dict[str, set[str]] = {name: set() for name in next(iter(found["input"].values()))}
+    for _, ids in _columns(found):
+        for name, match in ids.items():
+            files[name].add(match.file)
+    return files
+
+
+def simulated(files: Sequence[str]) -> list[Sample]:
+    """The samples in files that a simulator wrote, their digests and folds still unknown."""
+    patterns = [glob.escape(file) for file in files]
+    with h5py.File(files[0], "r") as first:
+        baselines = {name: patterns for name in first if name not in ("input", "target", *EXTRAS)}
+    return hdf5(input=patterns, target=patterns, baselines=baselines)
 
 
 def _dated(file: str, limit: int) -> tuple[str, int, int]:
@@ -133,6 +163,14 @@ def _found(input: Any, target: Any, baselines: Mapping[str, Any]) -> Fields:
         raise ConfigError(f"{missing[0]}: no patterns; expected at least one")
     _check_pairs(found)
     return found
+
+
+def _wanted(wanted: Callable[[str], bool], found: Fields) -> Fields:
+    """Those samples alone; all if `wanted` is `bool`, since no id is empty."""
+    return {
+        field: {part: {name: ids[name] for name in ids if wanted(name)} for part, ids in columns.items()}
+        for field, columns in found.items()
+    }
 
 
 def _parts(given: Any) -> dict[str, list[str]]:

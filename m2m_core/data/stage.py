@@ -1,29 +1,25 @@
 """The data stage: from files, found or simulated, to the catalogue."""
 
-import glob
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import h5py
 
 from .. import registry
 from ..errors import ConfigError
 from . import folds
 from .catalogue import Catalogue, Sample, build
-from .sources import hdf5
+from .sources import simulated
 
 __all__ = ["find_samples", "make_catalogue"]
 
-EXTRAS = ("velocity", "density")  # what a simulator may add that nothing is compared with
 
-
-def make_catalogue(settings: Mapping[str, Any], simulated: Sequence[str]) -> Catalogue:
+def make_catalogue(settings: Mapping[str, Any], files: Sequence[str]) -> Catalogue:
     """The catalogue of a dataset: samples paired by id, every file read once, folds assigned.
 
-    `simulated`: the files of a simulator, none for a source of files. Time grows with the bytes of all files. Raises
-    DataError for anything that is wrong with a file, ConfigError for folds that cannot be.
+    `files`: those of a simulator, and tables of samples that are inspected already; none for a source that is read
+    here. Time grows with the bytes of all files that are. Raises DataError for anything that is wrong with a file,
+    ConfigError for folds that cannot be.
     """
-    samples = find_samples(settings["source"], simulated)
+    samples = find_samples(settings["source"], files)
     wanted = settings["folds"]
     if wanted["given"] is not None:
         places = folds.given([sample.id for sample in samples], wanted["given"])
@@ -34,15 +30,14 @@ def make_catalogue(settings: Mapping[str, Any], simulated: Sequence[str]) -> Cat
     return build(samples, places, settings["on_nonfinite"])
 
 
-def find_samples(source: Mapping[str, Any], simulated: Sequence[str]) -> list[Sample]:
-    """The samples of a `source` section, their digests and folds still unknown."""
-    if not simulated:
+def find_samples(source: Mapping[str, Any], files: Sequence[str]) -> list[Sample]:
+    """The samples of a `source` section, or of the files that were made of it; their folds are still unknown."""
+    if not files:
         options = {key: value for key, value in source.items() if key != "kind"}
         return registry.load("source", source["kind"])(**options)
-    files = [glob.escape(file) for file in simulated]
-    with h5py.File(simulated[0], "r") as first:
-        baselines = {name: files for name in first if name not in ("input", "target", *EXTRAS)}
-    return hdf5(input=files, target=files, baselines=baselines)
+    tables = [file for file in files if file.endswith(".csv")]
+    fields = [file for file in files if not file.endswith(".csv")]
+    return [*(simulated(fields) if fields else []), *(sample for file in tables for sample in Catalogue.read(file))]
 
 
 def _check_groups(samples: Sequence[Sample], places: Mapping[str, int], wanted: Mapping[str, Any]) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 
 from .. import registry
 from ..files import replaced
+from ..provenance import fingerprint
 
-__all__ = ["Simulated", "SimulatedField", "simulate", "write"]
+__all__ = ["Simulated", "SimulatedField", "simulate", "simulate_missing", "write"]
 
 
 class SimulatedField(NamedTuple):
@@ -48,5 +49,33 @@ def write(path: str | Path, simulated: Simulated) -> None:
 
 def simulate(source: Mapping[str, Any], sample: int, path: str | Path) -> None:
     """Make one sample of a `source` section of the config and write it to `path`."""
+    write(path, _made(source, sample))
+
+
+def simulate_missing(settings: Mapping[str, Any], shard: str, folder: str | Path) -> list[Path]:
+    """The files `folder`/<id>.h5 of the samples in `shard`, "first-end"; made are those that are not there.
+
+    A file that is not whole, or whose attribute `settings` is not the digest of `settings` (the `source` section and
+    the code), is not there: a job that was killed goes on with the next sample.
+    """
+    first, end = map(int, shard.split("-"))
+    wanted, paths = fingerprint(settings), {number: Path(folder, f"{number:04d}.h5") for number in range(first, end)}
+    for number, path in paths.items():
+        if not _is_made(path, wanted):
+            made = _made(settings["source"], number)
+            made.attributes["settings"] = wanted
+            write(path, made)
+    return list(paths.values())
+
+
+def _made(source: Mapping[str, Any], sample: int) -> Simulated:
     options = {key: value for key, value in source.items() if key != "kind"}
-    write(path, registry.load("simulation", source["kind"])(sample, **options))
+    return registry.load("simulation", source["kind"])(sample, **options)
+
+
+def _is_made(path: Path, settings: str) -> bool:
+    try:
+        with h5py.File(path, "r") as file:
+            return file.attrs.get("settings") == settings and file.attrs.get("complete") == 1
+    except (OSError, RuntimeError):
+        return False

@@ -96,7 +96,7 @@ def test_whole_numbers_are_numbers():
         (f"{D}/folds", {"count": 1}, "datasets.nbody.folds.count: got 1; expected an integer from 2 to 1000, or null"),
         (f"{D}/folds", {"count": 13}, "datasets.nbody.folds: 13 folds but 12 samples; expected at most 12"),
         (f"{D}/folds", {"run": [3]}, "datasets.nbody.folds: run is [3]; expected different folds out of 0 to 2"),
-        ("datasets", {}, "datasets: got {}; expected a mapping of at least 1 name, each to a mapping with keys source, folds, on_nonfinite, verify"),
+        ("datasets", {}, "datasets: got {}; expected a mapping of at least 1 name, each to a mapping with keys source, folds, on_nonfinite, verify, shard"),
         ("report", {"sections": ["sumary"]}, "report.sections[0]: unknown section 'sumary'; did you mean 'summary'?"),
         ("results", "a\nb", "results: got 'a\\nb'; expected a folder, without braces, line breaks or blanks at its ends"),
         ("results", 5, "results: got 5; expected text; text that looks like something else takes quotes"),

@@ -13,7 +13,8 @@ sys.path.insert(0, str(HOME))
 
 from m2m_core import config as m2m_config
 from m2m_core import door, driver
-from m2m_core.data.sources import inventory
+from m2m_core.data import shards
+from m2m_core.data.sources import dated, inventory, places
 from m2m_core.errors import M2MError
 from m2m_core.files import check_folder
 from m2m_core.provenance import fingerprint
@@ -51,7 +52,11 @@ EXPERIMENT = f"{RESULTS}/experiments/{{experiment}}"
 FOLD = f"{EXPERIMENT}/fold-{{fold}}"
 LOGS = f"{RESULTS}/logs"
 
-SAMPLE_FILE = f"{DATASET}/fields/{{sample}}.h5"
+FIELDS = f"{DATASET}/fields"
+SAMPLE_FILE = f"{FIELDS}/{{sample}}.h5"
+SHARDS = f"{DATASET}/shards"
+SIMULATED = f"{SHARDS}/{{shard,[0-9]+-[0-9]+}}.csv"
+INSPECTED = f"{SHARDS}/{{shard,[0-9]+of[0-9]+}}.csv"
 CATALOGUE = f"{DATASET}/catalogue.csv"
 MOMENTS = f"{DATASET}/moments/{{transform}}.csv"
 STATISTICS = f"{FOLD}/statistics.json"
@@ -81,7 +86,7 @@ wildcard_constraints:
     fold=r"\d+",
 
 
-PARTS = ("fold", "shard")  # of what has one setting: wildcards that make no difference to it
+PARTS = ("fold", "sample", "shard")  # wildcards that make no difference to the settings
 MADE_BY = {
     STATISTICS: "statistics",
     CROPS: "crops",
@@ -165,13 +170,29 @@ def figures_of(name):
     return {figure: FIGURE.format(experiment=name, figure=figure) for figure in STAGES.figures(name)}
 
 
+@cache
+def found(name):
+    """Sample id -> files of a dataset that exists, from names alone."""
+    return or_exit(f"data {name}", places, CONFIG.datasets[name].source)
+
+
+@cache
+def shards_of(name):
+    """The shards of a dataset, none if it is small; those on disk are kept as they are."""
+    dataset = CONFIG.datasets[name]
+    made = {path.stem for path in Path(SHARDS.format(dataset=name)).glob("*.csv")}
+    if is_simulated(dataset):
+        return shards.ranges(dataset.source["samples"], dataset.shard, made)
+    return shards.parts(found(name), dataset.shard, made)
+
+
 def samples_of(wildcards):
-    """The files that a simulator makes; found files are no inputs, the catalogue's params hold their fingerprint."""
-    dataset = CONFIG.datasets[wildcards.dataset]
-    if not is_simulated(dataset):
-        return []
-    count = dataset.source["samples"]
-    return [SAMPLE_FILE.format(dataset=wildcards.dataset, sample=f"{i:04d}") for i in range(count)]
+    """Files that are simulated one by one, and the tables of all others; found files are no inputs but in params."""
+    name = wildcards.dataset
+    dataset, folder = CONFIG.datasets[name], SHARDS.format(dataset=name)
+    few = range(min(dataset.source["samples"], shards.FEW)) if is_simulated(dataset) else []
+    files = [SAMPLE_FILE.format(dataset=name, sample=f"{i:04d}") for i in few]
+    return files + [f"{folder}/{shard}.csv" for shard in shards_of(name)]
 
 
 def canonical(value):
@@ -209,13 +230,19 @@ def report_settings(wildcards):
     return canonical({**STAGES.report(), "experiments": experiments})
 
 
+def inspection_settings(wildcards):
+    """The settings of an inspection with the names, sizes and dates of the files that it will read."""
+    name, files = wildcards.dataset, found(wildcards.dataset)
+    mine = {file for sample in filter(shards.member(wildcards.shard), files) for file in files[sample]}
+    return canonical({**STAGES.inspection(name), "files": fingerprint(or_exit(f"data {name}", dated, mine))})
+
+
 def catalogue_settings(wildcards):
-    """The settings of a catalogue with the names, sizes and dates of the files that it will read."""
-    dataset = CONFIG.datasets[wildcards.dataset]
-    files = (
-        None if is_simulated(dataset) else fingerprint(or_exit(f"data {wildcards.dataset}", inventory, dataset.source))
-    )
-    return canonical({**STAGES.catalogue(wildcards.dataset), "files": files})
+    """The same for a catalogue that reads the files itself."""
+    name = wildcards.dataset
+    source = {} if is_simulated(CONFIG.datasets[name]) or shards_of(name) else CONFIG.datasets[name].source
+    files = fingerprint(or_exit(f"data {name}", inventory, source)) if source else None
+    return canonical({**STAGES.catalogue(name), "files": files})
 
 
 @quick

@@ -7,11 +7,43 @@ rule simulation:
     conda:
         ENVIRONMENT
     params:
-        settings=lambda w: canonical(STAGES.simulation(w.dataset)),
+        settings=settings("simulation"),
         plugins=CONFIG.plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/simulation.py"
+
+
+rule simulations:
+    output:
+        SIMULATED,
+    log:
+        f"{LOGS}/simulations/{{dataset}}/{{shard}}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        settings=settings("inspection"),
+        folder=FIELDS,
+        plugins=CONFIG.plugins,
+        errors=ERROR_LINES,
+    script:
+        "../scripts/simulations.py"
+
+
+rule inspection:
+    output:
+        INSPECTED,
+    log:
+        f"{LOGS}/inspection/{{dataset}}/{{shard}}.log",
+    conda:
+        ENVIRONMENT
+    threads: 4
+    params:
+        settings=inspection_settings,
+        plugins=CONFIG.plugins,
+        errors=ERROR_LINES,
+    script:
+        "../scripts/inspection.py"
 
 
 rule catalogue:
