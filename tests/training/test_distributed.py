@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 from m2m_core.errors import DataError, Diverged, M2MError, RunError, Stopped
+from m2m_core.training import launch
 from m2m_core.training.batches import Batches
 from m2m_core.training.gradients import Gradients, buckets
 from tests.training.ranks import Line, together
@@ -186,10 +188,10 @@ def start(folder, **arguments):
     while not (folder / "last.pt").exists() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
     assert process.poll() is None
-    return process, others(process.pid)
+    return process, ranks_of(process.pid)
 
 
-def others(parent):
+def ranks_of(parent):
     """The processes of the other ranks, by what they run."""
     rows = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=False).stdout
     lines = [line.split(None, 2) for line in rows.splitlines()]
@@ -224,9 +226,9 @@ def test_a_signal_to_any_ends_all_at_one_step(tmp_path, whom):
     assert column(tmp_path / "cut", "loss") == column(tmp_path / "whole", "loss")
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_killed_process_ends_all_with_its_signal(tmp_path, workers):
-    process, pids = start(tmp_path, gpus=3, workers=workers)
+@pytest.mark.parametrize("gpus, workers", [(3, 0), (2, 1)])
+def test_a_killed_process_ends_all_with_its_signal(tmp_path, gpus, workers):
+    process, pids = start(tmp_path, gpus=gpus, workers=workers)
     os.kill(pids[0], signal.SIGKILL)
     begin = time.monotonic()
     output, _ = process.communicate(timeout=30)
@@ -237,12 +239,22 @@ def test_a_killed_process_ends_all_with_its_signal(tmp_path, workers):
     assert gone(process.pid)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_nothing_outlives_a_killed_first_process(tmp_path, workers):
-    process, pids = start(tmp_path, gpus=3, workers=workers)
+@pytest.mark.parametrize("gpus, workers", [(3, 0), (2, 1)])
+def test_nothing_outlives_a_killed_first_process(tmp_path, gpus, workers):
+    process, pids = start(tmp_path, gpus=gpus, workers=workers)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert len(pids) == 2 and gone(process.pid)  # readers look for their parent every five seconds
+    assert len(pids) == gpus - 1 and gone(process.pid)  # readers look for their parent every five seconds
+
+
+def test_a_process_that_waits_on_its_gpu_for_a_lost_one_is_ended(monkeypatch):
+    codes, said = [], []
+    monkeypatch.setattr(launch, "STUCK", 0.1)
+    monkeypatch.setattr(launch.os, "_exit", codes.append)
+    others = launch.Others(said.append)
+    others.processes = [SimpleNamespace(code=lambda: -9, reason=lambda: RunError("process 1 was killed by signal 9"))]
+    others._watch()
+    assert codes == [4] and said == ["error: process 1 was killed by signal 9"]
 
 
 # ---- errors of the others
