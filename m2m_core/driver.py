@@ -3,12 +3,16 @@
 import atexit
 import contextlib
 import socket
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+from . import memory, provenance
 from .lock import exclusive, last_owner, owner
 
-__all__ = ["forget_killed", "own"]
+__all__ = ["forget_killed", "own", "prepare", "remember"]
 
+current: Any = None  # the workflow that this process read last
 KEPT = contextlib.ExitStack()  # until this process ends
 atexit.register(KEPT.close)
 
@@ -16,6 +20,28 @@ atexit.register(KEPT.close)
 def own(results: str | Path) -> None:
     """Own `results` until this process ends; raises RunError if another Snakemake does, naming it."""
     KEPT.enter_context(exclusive(results))
+
+
+def prepare(results: str | Path, notes: str | Path) -> list[str]:
+    """Put Snakemake's folder `notes` in order before it is looked at; what a person should know about it."""
+    lines = []
+    if killed := forget_killed(results, Path(notes) / "locks"):
+        lines.append(f"the locks of {killed}, which was killed, are removed")
+    if memory.give_back(results, notes):
+        lines.append(f"{notes} knew nothing of them; how they were made is read from {results}/memory")
+    elif memory.forgotten(results, notes):
+        known = f"{notes} and {results}/memory are gone"
+        lines.append(f"warning: nobody knows how they were made ({known}): all are taken as they are; see make explain")
+    return lines
+
+
+def remember(results: str | Path, notes: str | Path, found: Iterable[Sequence[Any]]) -> None:
+    """Note what the digests of this run stand for: modules of code, and the `found` files of each dataset."""
+    memory.keep(results, notes)
+    for digest, modules in provenance.SEEN.items():
+        memory.remember(results, "code", digest, modules)
+    for files in filter(None, found):
+        memory.remember(results, "files", provenance.fingerprint(files), {path: rest for path, *rest in files})
 
 
 def forget_killed(results: str | Path, locks: str | Path) -> str:

@@ -7,15 +7,16 @@ HOME = Path(workflow.basedir).parent
 sys.path.insert(0, str(HOME))
 
 from m2m_core import config as m2m_config
-from m2m_core import door, driver
+from m2m_core import door, driver, memory
 from m2m_core.data.sources import inventory
 from m2m_core.errors import M2MError
 from m2m_core.files import check_folder
-from m2m_core.provenance import fingerprint
+from m2m_core.provenance import fingerprint, with_file
 from m2m_core.script import ERRORS, last_error, use_library
 from m2m_core.stages import Stages, is_simulated
 
 use_library(HOME)
+driver.current = workflow
 
 
 def or_exit(stage, function, *arguments, **options):
@@ -59,10 +60,11 @@ EVALUATION = f"{FOLD}/evaluation.csv"
 FIGURE = f"{EXPERIMENT}/figures/{{figure}}.svg"
 REPORT = f"{RESULTS}/report.html"
 ERROR_LINES = f"{RESULTS}/{ERRORS}"
-LOCKS = ".snakemake/locks"
+NOTES = ".snakemake"  # where Snakemake keeps its locks and what it knows of earlier runs
 
-if workflow.is_main_process and (killed := driver.forget_killed(RESULTS, LOCKS)):
-    print(f"results: the locks of {killed}, which was killed, are removed", file=sys.stderr)
+if workflow.is_main_process:
+    for line in driver.prepare(RESULTS, NOTES):
+        print(f"results: {line}", file=sys.stderr)
 
 
 wildcard_constraints:
@@ -120,6 +122,11 @@ def described(name):
     return {**STAGES.description(name), "folds": folds, "catalogue": CATALOGUE.format(dataset=dataset_of(name))}
 
 
+def drawn(name):
+    """An experiment for its figures, which show results and not settings."""
+    return {**described(name), "config": {}}
+
+
 @cache
 def figures_of(name):
     return {figure: FIGURE.format(experiment=name, figure=figure) for figure in STAGES.figures(name)}
@@ -141,18 +148,22 @@ def canonical(value):
     return [canonical(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def settings(stage):
-    """What `stage` reads of the config, and the digest of the code it runs: a function of the wildcards alone."""
-    return lambda wildcards: canonical(getattr(STAGES, stage)(**wildcards))
+def signed(stage, settings):
+    """What `stage` reads of the config, and the digest of the code it runs, its script included."""
+    return canonical({**settings, "code": with_file(settings["code"], HOME / "workflow/scripts" / f"{stage}.py")})
 
 
 def catalogue_settings(wildcards):
     """The settings of a catalogue with the names, sizes and dates of the files that it will read."""
-    dataset = CONFIG.datasets[wildcards.dataset]
-    files = (
-        None if is_simulated(dataset) else fingerprint(or_exit(f"data {wildcards.dataset}", inventory, dataset.source))
-    )
-    return canonical({**STAGES.catalogue(wildcards.dataset), "files": files})
+    files = found(wildcards.dataset)
+    settings = {**STAGES.catalogue(wildcards.dataset), "files": fingerprint(files) if files else None}
+    return signed("catalogue", settings)
+
+
+@cache
+def found(name):
+    """(path, size, time of change) of the found files of a dataset, none of a simulated one."""
+    return or_exit(f"data {name}", inventory, CONFIG.datasets[name].source)
 
 
 def running(wildcards, threads):
@@ -166,9 +177,19 @@ def verify_of(wildcards, threads):
     return CONFIG.datasets[dataset_of(wildcards.experiment)].verify
 
 
+def plugins(wildcards, threads):
+    """As above: the code that is chosen from them is in the settings."""
+    return CONFIG.plugins
+
+
 def begin():
     or_exit("results", driver.own, RESULTS)
     Path(ERROR_LINES).unlink(missing_ok=True)
+    or_exit("results", driver.remember, RESULTS, NOTES, [found(name) for name in CONFIG.datasets])
+
+
+def end():
+    memory.keep(RESULTS, NOTES)
 
 
 def say_where_the_report_is():

@@ -9,8 +9,8 @@ rule simulation:
     conda:
         ENVIRONMENT
     params:
-        settings=lambda w: canonical(STAGES.simulation(w.dataset)),
-        plugins=CONFIG.plugins,
+        settings=lambda w: signed("simulation", STAGES.simulation(w.dataset)),
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/simulation.py"
@@ -28,7 +28,7 @@ rule catalogue:
     threads: 4
     params:
         settings=catalogue_settings,
-        plugins=CONFIG.plugins,
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/catalogue.py"

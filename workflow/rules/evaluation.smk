@@ -14,9 +14,9 @@ rule evaluation:
         ENVIRONMENT
     threads: 2
     params:
-        settings=lambda w: canonical(STAGES.evaluation(w.experiment)),
+        settings=lambda w: signed("evaluation", STAGES.evaluation(w.experiment)),
         verify=verify_of,
-        plugins=CONFIG.plugins,
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/evaluation.py"

@@ -14,9 +14,9 @@ rule inference:
         ENVIRONMENT
     threads: 8
     params:
-        settings=lambda w: canonical(STAGES.inference(w.experiment)),
+        settings=lambda w: signed("inference", STAGES.inference(w.experiment)),
         verify=verify_of,
-        plugins=CONFIG.plugins,
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/inference.py"

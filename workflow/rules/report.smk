@@ -16,9 +16,9 @@ rule figure:
     conda:
         ENVIRONMENT
     params:
-        settings=lambda w: canonical({**STAGES.figure(w.figure), "experiment": described(w.experiment)}),
-        caption=lambda w: STAGES.caption(w.figure),
-        plugins=CONFIG.plugins,
+        settings=lambda w: signed("figure", {**STAGES.figure(w.figure), "experiment": drawn(w.experiment)}),
+        caption=lambda w, threads: STAGES.caption(w.figure),
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/figure.py"
@@ -34,9 +34,9 @@ rule report:
     conda:
         ENVIRONMENT
     params:
-        settings=canonical({**STAGES.report(), "experiments": [described(name) for name in CONFIG.experiments]}),
+        settings=signed("report", {**STAGES.report(), "experiments": [described(name) for name in CONFIG.experiments]}),
         figures={name: figures_of(name) for name in CONFIG.experiments},
-        plugins=CONFIG.plugins,
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/report.py"

@@ -10,9 +10,9 @@ rule moments:
         ENVIRONMENT
     threads: 4
     params:
-        settings=settings("moments"),
+        settings=lambda w: signed("moments", STAGES.moments(w.dataset, w.transform)),
         verify=lambda w, threads: CONFIG.datasets[w.dataset].verify,
-        plugins=CONFIG.plugins,
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/moments.py"
@@ -29,8 +29,8 @@ rule statistics:
     conda:
         ENVIRONMENT
     params:
-        settings=lambda w: canonical(STAGES.statistics(w.experiment)),
-        plugins=CONFIG.plugins,
+        settings=lambda w: signed("statistics", STAGES.statistics(w.experiment)),
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/statistics.py"

@@ -16,11 +16,11 @@ rule training:
     resources:
         gpu=1,
     params:
-        settings=lambda w: canonical(STAGES.training(w.experiment)),
+        settings=lambda w: signed("training", STAGES.training(w.experiment)),
         running=running,
         folder=TRAINING_STATE,
         verify=verify_of,
-        plugins=CONFIG.plugins,
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/training.py"
