@@ -1,6 +1,6 @@
 """What Snakemake plans for a project, asked for in processes that have it loaded already: a quarter of a second a plan.
 
-Each plan of `in_turn` and `stale` is made by a process that never saw another state of the project's code.
+A process knows one state of the project's code: after an edit of code, ask in another one.
 """
 
 import contextlib
@@ -29,6 +29,15 @@ def stale(folder: Path, *arguments: str) -> tuple[dict[str, int], list[str]]:
         return dict(Counter(name for name in jobs if name != "all")), explain.explain(workflow)
 
 
+def stale_each(folder: Path, configs: list[dict]) -> list[tuple[dict[str, int], list[str]]]:
+    """The same of each of several configs in turn; the code stays as it is."""
+    plans = []
+    for config in configs:
+        _save(folder, config)
+        plans.append(stale(folder))
+    return plans
+
+
 def graphs(folder: Path, configs: list[dict]) -> list[dict | str]:
     """Of each config all jobs: outputs -> (rule, params that count, inputs); of one that is refused the text."""
     with _inside(folder) as explain:
@@ -39,13 +48,17 @@ def graphs(folder: Path, configs: list[dict]) -> list[dict | str]:
 
 
 def _graph(explain, config: dict) -> dict | str:
-    Path("config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    _save(Path(), config)
     try:
         workflow = explain.plan(["--cores", "2"])
     except explain.Refused as refusal:
         return refusal.args[0]
     jobs = [job for job in workflow.dag.jobs if job.output]
     return {tuple(job.output): (job.rule.name, set(map(repr, job.non_derived_params)), set(job.input)) for job in jobs}
+
+
+def _save(folder: Path, config: dict) -> None:
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
 @contextlib.contextmanager
