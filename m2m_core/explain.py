@@ -69,7 +69,7 @@ def _line(key: tuple[str, ...], names: Sequence[str]) -> str:
 
 
 def _doubts(workflow: Any, job: Any) -> list[str]:
-    return [] if workflow.persistence.has_metadata(job) else [f"{LACKING}, taken as it is"]
+    return [f"{LACKING}, taken as it is"] if job.output and _note(workflow, job) is None else []
 
 
 def _reasons(workflow: Any, job: Any) -> Iterator[str]:
@@ -95,7 +95,7 @@ def _note(workflow: Any, job: Any) -> Any:
     """What Snakemake noted of the outputs when they were made; None if it noted nothing, or what cannot be read."""
     for file in job.output:
         with contextlib.suppress(Exception):  # written by another version, or by hand: any of them may fail anywhere
-            if (note := workflow.persistence.metadata(file)) is not None:
+            if (note := workflow.persistence.metadata(file)) is not None and note.params is not None:
                 return note
     return None
 

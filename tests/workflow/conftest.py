@@ -53,10 +53,10 @@ class Project:
         copy.config = yaml.safe_load(yaml.safe_dump(self.config))
         return copy
 
-    def start(self, *arguments: str, **options) -> subprocess.Popen:
+    def start(self, *arguments: str, module: str = "snakemake", **options) -> subprocess.Popen:
         environment = {**os.environ, "PYTHONPATH": "", "COLUMNS": "200"}
         return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
+            [sys.executable, "-m", module, "--cores", "2", *arguments],
             cwd=self.folder,
             env=environment,
             text=True,
