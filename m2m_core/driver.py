@@ -6,15 +6,17 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from . import memory, provenance
 from .files import write_json
 from .lock import exclusive, last_owner, owner
 
-__all__ = ["forget_killed", "own", "take_over"]
+__all__ = ["forget_killed", "own", "prepare", "remember", "take_over"]
 
+current: Any = None  # the workflow that this process read last
 RUNS = "logs/slurm_runs.json"  # below the results folder: the names of the jobs of each run that used Slurm
 TIMEOUT = 60.0  # seconds for the scheduler to answer
 KEPT = contextlib.ExitStack()  # until this process ends
@@ -24,6 +26,28 @@ atexit.register(KEPT.close)
 def own(results: str | Path) -> None:
     """Own `results` until this process ends; raises RunError if another Snakemake does, naming it."""
     KEPT.enter_context(exclusive(results))
+
+
+def prepare(results: str | Path, notes: str | Path) -> list[str]:
+    """Put Snakemake's folder `notes` in order before it is looked at; what a person should know about it."""
+    lines = []
+    if killed := forget_killed(results, Path(notes) / "locks"):
+        lines.append(f"the locks of {killed}, which was killed, are removed")
+    if memory.give_back(results, notes):
+        lines.append(f"{notes} knew nothing of them; how they were made is read from {results}/memory")
+    elif memory.forgotten(results, notes):
+        known = f"{notes} and {results}/memory are gone"
+        lines.append(f"warning: nobody knows how they were made ({known}): all are taken as they are; see make explain")
+    return lines
+
+
+def remember(results: str | Path, notes: str | Path, found: Iterable[Sequence[Any]]) -> None:
+    """Note what the digests of this run stand for: modules of code, and the `found` files of each dataset."""
+    memory.keep(results, notes)
+    for digest, modules in provenance.SEEN.items():
+        memory.remember(results, "code", digest, modules)
+    for files in filter(None, found):
+        memory.remember(results, "files", provenance.fingerprint(files), {path: rest for path, *rest in files})
 
 
 def forget_killed(results: str | Path, locks: str | Path) -> str:

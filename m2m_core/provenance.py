@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 
 from .registry import Entry
 
-__all__ = ["code_of", "fingerprint", "modules_of"]
+__all__ = ["code_of", "fingerprint", "modules_of", "with_file"]
 
 PACKAGE = Path(__file__).resolve().parent
 ASSETS = (".html", ".css")
+SEEN: dict[str, dict[str, str]] = {}  # digest of code -> module -> digest, of all that this process asked for
 
 
 def fingerprint(value: Any) -> str:
@@ -26,7 +28,24 @@ def code_of(*code: str | Entry) -> str:
 
     What lies beside a module under its name, as `page.html` beside `page.py`, belongs to it.
     """
-    return fingerprint({name: _digest(str(path)) for name, path in modules_of(*code).items()})
+    return _kept({_lasting(name, path): _digest(str(path)) for name, path in modules_of(*code).items()})
+
+
+@cache
+def with_file(code: str, path: Path) -> str:
+    """The digest of code and of one file more, which stands outside the package; its imports are not followed."""
+    return _kept({**SEEN[code], f"{path.parent.name}/{path.name}": _digest(str(path))})
+
+
+def _kept(modules: dict[str, str]) -> str:
+    code = fingerprint(modules)
+    SEEN[code] = modules
+    return code
+
+
+def _lasting(name: str, path: Path) -> str:
+    """The name of a module; of a plugin that is one file its path from here, so that the folder may move with it."""
+    return os.path.relpath(path) if name.startswith("m2m_plugin_") else name
 
 
 def modules_of(*code: str | Entry) -> dict[str, Path]:

@@ -16,7 +16,7 @@ from .files import write_text
 from .registry import Entry
 from .wording import article, describe
 
-__all__ = ["json_schema", "main", "markdown", "texts"]
+__all__ = ["json_schema", "main", "markdown", "nodes", "texts"]
 
 SCHEMA = "workflow/schemas/config.schema.json"
 TABLE = "config/README.md"
@@ -96,7 +96,12 @@ def markdown() -> str:
 
 def texts() -> dict[str, str]:
     """Path -> description of every key and every option, empty where none is written."""
-    found: dict[str, str] = {}
+    return {path: node.get("description", "") for path, node in nodes().items()}
+
+
+def nodes() -> dict[str, dict[str, Any]]:
+    """Path -> what the JSON Schema says, of every key and every option; a name that is chosen is part of the path."""
+    found: dict[str, dict[str, Any]] = {}
     _collect("", json_schema(), json_schema(), found)
     return found
 
@@ -165,14 +170,21 @@ def _default(key: str, node: dict[str, Any], section: dict[str, Any]) -> str:
     return "see below" if isinstance(value, dict) and value else f"`{text}`"
 
 
-def _collect(path: str, node: dict[str, Any], schema: dict[str, Any], found: dict[str, str]) -> None:
+def _collect(path: str, node: dict[str, Any], schema: dict[str, Any], found: dict[str, Any]) -> None:
     for key, value in node.get("properties", {}).items():
         inner = f"{path}.{key}".removeprefix(".")
-        found[inner] = found.get(inner) or value.get("description", "")
+        if not found.get(inner, {}).get("description"):
+            found[inner] = value
         for name, section in _inside(value, schema):
             _collect(f"{inner}{name}", section, schema, found)
-        for option in value.get("items", value).get("anyOf", []):
+        for option in _choices(value):
             _collect(f"{inner}.{option.get('title', '')}", option, schema, found)
+
+
+def _choices(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a key may name, be it in a list."""
+    for option in node.get("items", node).get("anyOf", []):
+        yield from option["items"].get("anyOf", []) if "items" in option else [option]
 
 
 def main() -> None:

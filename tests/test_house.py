@@ -26,7 +26,7 @@ WITH_TORCH = (
 )
 TORCH_FREE = [
     "config", "config.keys", "data.catalogue", "data.stage", "data.sources", "statistics", "crops", "simulations",
-    "simulations.shapes", "report", "report.stage", "stages", "schema", "door", "script", "models",
+    "simulations.shapes", "report", "report.stage", "stages", "schema", "door", "script", "explain", "models",
     "models.geometry", "metrics",
 ]  # fmt: skip
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from .draw import draw
-from .stage import results_of, write_report
+from .results import results_of
+from .stage import write_report
 
 __all__ = ["write_partial"]
 

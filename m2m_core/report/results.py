@@ -15,7 +15,7 @@ from ..data.catalogue import Catalogue, Sample
 from ..data.fields import Fields
 from ..errors import DataError
 
-__all__ = ["EMULATOR", "Curve", "ExperimentResults"]
+__all__ = ["EMULATOR", "Curve", "ExperimentResults", "results_of"]
 
 EMULATOR = "emulator"
 NAMES = ["sample", "source", "field", "metric"]
@@ -185,6 +185,13 @@ class ExperimentResults:
     def _files(self, name: str) -> dict[int, Path]:
         paths = {k: _path(files, name) for k, files in sorted(self.folds.items())}
         return {k: path for k, path in paths.items() if path is not None and path.is_file()}
+
+
+def results_of(described: Mapping[str, Any]) -> ExperimentResults:
+    """The results of an experiment as the workflow describes it: name, label, base, config, folds, catalogue."""
+    folds = {int(k): {name: Path(path) for name, path in files.items()} for k, files in described["folds"].items()}
+    keys = {key: described[key] for key in ("name", "label", "base", "config")}
+    return ExperimentResults(**keys, folds=folds, catalogue_path=Path(described["catalogue"]))
 
 
 def _path(files: "Path | Mapping[str, Path] | None", name: str) -> Path | None:

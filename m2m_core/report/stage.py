@@ -1,25 +1,17 @@
-"""The report stage: from the description of experiments to what figures and the page read."""
+"""The report stage: from the description of experiments to the page."""
 
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from .page import write
-from .results import ExperimentResults
+from .results import results_of
 
-__all__ = ["results_of", "write_report"]
+__all__ = ["write_report"]
 
 PACKAGES = ("snakemake", "torch", "numpy", "scipy", "h5py", "pandas", "matplotlib")
-
-
-def results_of(described: Mapping[str, Any]) -> ExperimentResults:
-    """The results of an experiment as the workflow describes it: name, label, base, config, folds, catalogue."""
-    folds = {int(k): {name: Path(path) for name, path in files.items()} for k, files in described["folds"].items()}
-    keys = {key: described[key] for key in ("name", "label", "base", "config")}
-    return ExperimentResults(**keys, folds=folds, catalogue_path=Path(described["catalogue"]))
 
 
 def write_report(settings: Mapping[str, Any], figures: Mapping[str, Mapping[str, str]], path: str) -> None:

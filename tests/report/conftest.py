@@ -3,7 +3,7 @@
 import pytest
 import synthetic
 
-from m2m_core.report import ExperimentResults
+from m2m_core.report.results import ExperimentResults
 
 
 @pytest.fixture(scope="session")

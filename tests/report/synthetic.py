@@ -12,7 +12,7 @@ from m2m_core import registry
 from m2m_core.data.catalogue import Catalogue, Part, Sample
 from m2m_core.files import digest
 from m2m_core.metrics.comparison import Comparison
-from m2m_core.report import ExperimentResults
+from m2m_core.report.results import ExperimentResults
 
 BOX = 100.0  # [Mpc/h]
 METRICS = ("power_spectrum", "cross_correlation", "mean_square_error", "one_point")

@@ -10,9 +10,11 @@ import synthetic
 
 from m2m_core import registry
 from m2m_core.errors import ConfigError
-from m2m_core.report import ExperimentResults, draw, figure, style
 from m2m_core.report import results as reading
+from m2m_core.report import style
+from m2m_core.report.draw import draw, figure
 from m2m_core.report.figures import slices
+from m2m_core.report.results import ExperimentResults
 
 FIGURES = sorted(registry.entries("figure"))
 SHAPES = {

@@ -14,8 +14,10 @@ import synthetic
 from m2m_core import registry
 from m2m_core.data.catalogue import Catalogue, Part, Sample
 from m2m_core.errors import ConfigError, DataError
-from m2m_core.report import Context, ExperimentResults, draw, render, write
-from m2m_core.report.page import ORDER
+from m2m_core.report.context import Context
+from m2m_core.report.draw import draw
+from m2m_core.report.page import ORDER, render, write
+from m2m_core.report.results import ExperimentResults
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 ATTACKS = [

@@ -47,10 +47,20 @@ class Project:
     def save(self) -> None:
         (self.folder / "config/config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
 
-    def start(self, *arguments: str, where: tuple[str, ...] | None = None, **options) -> subprocess.Popen:
+    def copied(self, folder: Path) -> "Project":
+        """A copy with its results and Snakemake's memory of them."""
+        copy = object.__new__(Project)
+        copy.folder = folder
+        shutil.copytree(self.folder, folder, symlinks=True, copy_function=shutil.copy2)
+        copy.config = yaml.safe_load(yaml.safe_dump(self.config))
+        return copy
+
+    def start(
+        self, *arguments: str, module: str = "snakemake", where: tuple[str, ...] | None = None, **options
+    ) -> subprocess.Popen:
         environment = {**os.environ, "PYTHONPATH": "", "COLUMNS": "200"}
         return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", *(where or self.where), *arguments],
+            [sys.executable, "-m", module, *(where or self.where), *arguments],
             cwd=self.folder,
             env=environment,
             text=True,
@@ -91,8 +101,4 @@ def finished(tmp_path_factory) -> Project:
 @pytest.fixture
 def project(finished, tmp_path) -> Project:
     """A copy of the finished project, with Snakemake's memory of it."""
-    copy = object.__new__(Project)
-    copy.folder = tmp_path / "a copy"
-    shutil.copytree(finished.folder, copy.folder, symlinks=True, copy_function=shutil.copy2)
-    copy.config = yaml.safe_load(yaml.safe_dump(finished.config))
-    return copy
+    return finished.copied(tmp_path / "a copy")

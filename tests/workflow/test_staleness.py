@@ -1,69 +1,305 @@
-"""An edit reruns exactly the stages that read it, seen by dry-run."""
+"""Edits on finished results, seen by real dry runs: one key of every row of the README, code, files, lost memory."""
+
+import copy
+import os
+import re
+from pathlib import Path
 
 import pytest
 
+from . import plans
+from .conftest import Project
+from .edits import PLUGIN
+from .test_matrix import GROUPS, STAGES, table
+
 pytestmark = pytest.mark.workflow
 
-AFTER_TRAINING = {"inference", "evaluation", "figure", "report"}
-EDITS = {
-    "evaluation": (("experiments", "tiny", "evaluation"), ["mean_square_error"], {"evaluation", "figure", "report"}),
-    "epochs": (("experiments", "tiny", "training", "epochs"), 5, {"training", *AFTER_TRAINING}),
-    "crops": (("experiments", "tiny", "crops", "size"), 4, {"crops", "training", *AFTER_TRAINING}),
-    "width": (("experiments", "tiny", "model", "width"), 3, {"training", *AFTER_TRAINING}),
-    "folds": (
-        ("datasets", "boxes", "folds", "seed"),
-        9,
-        {"catalogue", "moments", "statistics", "crops", "training", *AFTER_TRAINING},
-    ),
-    "normalize": (
-        ("experiments", "tiny", "normalize", "target"),
-        "standardise",
-        {"statistics", "training", *AFTER_TRAINING},
-    ),
-    "tile": (("experiments", "tiny", "inference", "tile"), 4, AFTER_TRAINING),
-    "workers": (("experiments", "tiny", "training", "workers"), 0, {"figure", "report"}),
+KEYS = {  # a key of each row, with another value
+    "source": ("datasets.boxes.source.seed", 9),
+    "folds": ("datasets.boxes.folds.seed", 9),
+    "folds.run": ("datasets.boxes.folds.run", [0]),
+    "normalize.target.transform": ("experiments.tiny.normalize.target", {"transform": "log1p"}),
+    "normalize": ("experiments.tiny.normalize.target", "standardise"),
+    "crops": ("experiments.tiny.crops.size", 4),
+    "model": ("experiments.tiny.model.width", 3),
+    "training": ("experiments.tiny.training.epochs", 5),
+    "inference": ("experiments.tiny.inference", {"tile": 4}),
+    "evaluation": ("experiments.tiny.evaluation", ["mean_square_error"]),
+    "ablations": ("ablations.width", {"of": "tiny", "vary": {"model.width": [2, 3]}}),
+    "training.workers": ("experiments.tiny.training.workers", 1),
+    "results": ("results", "elsewhere"),
+}
+ALONE = {"dataset"}  # rows that need a second dataset: see test_matrix
+WORDS = {
+    "source": "catalogue boxes: datasets.boxes.source.seed 1 -> 9",
+    "folds": "catalogue boxes: datasets.boxes.folds.seed 0 -> 9",
+    "normalize": "statistics tiny 0-1: experiments.tiny.normalize.target.scaling displacement -> standardise",
+    "crops": "crops tiny: experiments.tiny.crops.size 8 -> 4",
+    "model": "training tiny 0-1: experiments.tiny.model.width 2 -> 3",
+    "training": "training tiny 0-1: experiments.tiny.training.epochs 3 -> 5",
+    "inference": "inference tiny 0-1: experiments.tiny.inference.tile null -> 4",
+    "evaluation": "evaluation tiny 0-1: experiments.tiny.evaluation [power_spectrum, cross_correlation, mean_square_e",
+    "ablations": "training width-3 0-1: never made",
+    "training.workers": "report: experiments.tiny.training.workers null -> 1",
 }
 
 
-@pytest.mark.parametrize("name", EDITS)
-def test_a_config_edit(project, name):
-    keys, value, expected = EDITS[name]
-    section = project.config
-    for key in keys[:-1]:
-        section = section.setdefault(key, {})
-    section[keys[-1]] = value
-    project.save()
-    assert set(project.stale()) == expected
+def edit(project: Project, place: str, value) -> dict:
+    config = copy.deepcopy(project.config)
+    *parents, last = place.split(".")
+    node = config
+    for key in parents:
+        node = node.setdefault(key, {})
+    node[last] = value
+    return config
 
 
-def test_samples_that_are_added_are_all_that_is_simulated(project):
-    project.config["datasets"]["boxes"]["source"]["samples"] = 7
-    project.save()
-    assert project.stale()["simulation"] == 2
+@pytest.fixture(scope="module")
+def planned(finished, tmp_path_factory) -> dict[str, tuple[dict[str, int], list[str]]]:
+    """What runs again after an edit of each of KEYS, and why."""
+    folder = finished.copied(tmp_path_factory.mktemp("keys") / "project").folder
+    configs = {name: edit(finished, *change) for name, change in KEYS.items()}
+    with plans.processes() as pool:
+        return dict(zip(configs, pool.submit(plans.stale_each, folder, [*configs.values()]).result(), strict=True))
 
 
-def test_an_ablation_runs_only_its_own_training_and_what_follows(project):
-    project.config["ablations"] = {"width": {"of": "tiny", "vary": {"model.width": [2, 3]}}}
-    project.save()
-    stale = project.stale()
+def test_every_row_is_tried():
+    assert {GROUPS[name] for name in KEYS} | {GROUPS[name] for name in ALONE} == set(GROUPS.values())
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_a_key_of_each_row(planned, name):
+    assert set(planned[name][0]) == table()[GROUPS[name]]
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_the_key_is_named_as_the_reason(planned, name):
+    assert any(line.startswith(WORDS[name]) for line in planned[name][1]), "\n".join(planned[name][1])
+
+
+def test_what_follows_names_what_it_waits_for(planned):
+    assert "inference tiny 0-1: made anew: model.safetensors, training.json by training" in planned["model"][1]
+
+
+def test_an_ablation_shares_what_it_does_not_change(planned):
+    stale = planned["ablations"][0]
     assert stale["training"] == stale["inference"] == stale["evaluation"] == 2  # width 3; width 2 is the base
-    assert not {"simulation", "catalogue", "moments", "statistics", "crops"} & set(stale)
 
 
-def test_code_edits(project):
-    package = project.folder / "m2m_core"
-    for file in (package / "models/vnet.py", package / "crops.py", package / "training/loop.py"):
-        file.write_text(file.read_text() + "\n# a comment\n")
-    assert project.stale() == {}
-    unet = package / "models/unet.py"
-    unet.write_text(unet.read_text() + "\nEDITED = 1\n")
-    assert project.stale() == {}
-    vnet = package / "models/vnet.py"
-    vnet.write_text(vnet.read_text() + "\nEDITED = 1\n")
-    assert set(project.stale()) == {"training", *AFTER_TRAINING}
+# ---- code
+
+TRAINED = {"training", "inference", "evaluation", "figure", "report"}
+CODE = {  # file: stages that execute it
+    "m2m_core/models/unet.py": set(),
+    "m2m_core/losses/pointwise.py": TRAINED,
+    "m2m_core/models/vnet.py": TRAINED,
+    "m2m_core/training/loop.py": TRAINED,
+    "m2m_core/crops.py": {"crops", *TRAINED},
+    "m2m_core/metrics/one_point.py": {"evaluation", "figure", "report"},
+    "m2m_core/metrics/helmholtz.py": set(),
+    "m2m_core/report/figures/power.py": {"figure", "report"},
+    "m2m_core/report/page.html": {"report"},
+    "m2m_core/simulations/nbody.py": set(STAGES),
+    "workflow/scripts/evaluation.py": {"evaluation", "figure", "report"},
+}
 
 
-def test_a_touched_output_is_no_reason_to_run(project):
-    catalogue = project.path("datasets/boxes/catalogue.csv")
-    catalogue.touch()
-    assert "training" not in project.stale()
+def stale(folder: Path) -> tuple[dict[str, int], list[str]]:
+    with plans.processes(1) as pool:
+        return pool.submit(plans.stale, folder).result()
+
+
+@pytest.fixture(scope="module")
+def copied(finished, tmp_path_factory) -> Project:
+    return finished.copied(tmp_path_factory.mktemp("code") / "project")
+
+
+@pytest.mark.parametrize("name", CODE)
+def test_code_reruns_the_stages_that_execute_it(copied, name):
+    file = copied.folder / name
+    before = file.read_text()
+    file.write_text(before + ("\n<!-- edited -->\n" if file.suffix == ".html" else "\nEDITED = 1\n"))
+    rules, lines = stale(copied.folder)
+    file.write_text(before)
+    assert set(rules) == CODE[name]
+    module = re.sub(r"(/__init__)?\.(py|html)$", "", name).replace("/", ".")
+    told = name.removeprefix("workflow/") if "scripts" in name else module
+    assert not rules or any(f": code of {told} changed" in line for line in lines), "\n".join(lines)
+
+
+def test_comments_docstrings_layout_and_dates_are_no_reason(copied):
+    for file in [*copied.folder.rglob("m2m_core/**/*.py"), *copied.folder.glob("workflow/scripts/*.py")]:
+        text = file.read_text()
+        file.write_text(re.sub(r'^"""(?=[A-Z])', '"""Edited. ', text) + "\n\n# a comment\n")
+        os.utime(file)
+    assert stale(copied.folder) == ({}, [])
+
+
+def test_a_plugin_reruns_what_uses_it(finished, tmp_path):
+    project = finished.copied(tmp_path / "project")
+    file = project.folder / "mine.py"
+    file.write_text(PLUGIN)
+    project.config["plugins"] = ["mine.py"]
+    project.save()
+    assert set(stale(project.folder)[0]) == {"report"}
+    old = project.config["experiments"]["tiny"]["loss"] = "mine"
+    with plans.processes(1) as pool:
+        (before,) = pool.submit(plans.graphs, project.folder, [project.config]).result()
+    file.write_text(PLUGIN.replace("square", "abs"))
+    with plans.processes(1) as pool:
+        (after,) = pool.submit(plans.graphs, project.folder, [project.config]).result()
+    assert old and plans.reran(before, after) == TRAINED
+    shutil.move(project.folder, tmp_path / "moved")  # the plugin moves along: nothing of it has changed
+    with plans.processes(1) as pool:
+        assert pool.submit(plans.graphs, tmp_path / "moved", [project.config]).result() == [after]
+
+
+# ---- found files
+
+FOUND = {"kind": "npy", "input": "data/in_*.npy", "target": "data/out_*.npy", "quantities": {"input": "displacement"}}
+DATA = {"catalogue", "moments", "statistics", "crops"}
+UNTIL = ("--until", "statistics", "crops")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> Project:
+    """A project on files of its own, of which all is made that needs no training."""
+    project = Project(tmp_path_factory.mktemp("found") / "project")
+    for name in ("in", "out"):
+        for i in range(5):
+            put(project, f"{name}_{i}", i)
+    tiny = project.config["experiments"]["tiny"]
+    project.config["datasets"]["boxes"]["source"] = {**FOUND, "quantities": {}}
+    tiny["normalize"] = {"input": "standardise", "target": "standardise"}
+    project.save()
+    project.run(*UNTIL)
+    return project
+
+
+def put(project: Project, name: str, seed: int) -> Path:
+    file = project.folder / f"data/{name}.npy"
+    file.parent.mkdir(exist_ok=True)
+    np.save(file, np.random.default_rng(seed).normal(size=(1, 8, 8, 8)).astype("f4"))
+    os.utime(file, (1.7e9, 1.7e9))
+    return file
+
+
+def replace(project):
+    file = put(project, "in_2", 77)
+    os.utime(file, (1.6e9, 1.6e9))
+    return "data/in_2.npy changed"
+
+
+def touch(project):
+    (project.folder / "data/in_2.npy").touch()
+    return "data/in_2.npy changed"
+
+
+def add(project):
+    put(project, "in_5", 5), put(project, "out_5", 5)
+    return "data/in_5.npy added; data/out_5.npy added"
+
+
+def remove(project):
+    (project.folder / "data/in_2.npy").unlink(), (project.folder / "data/out_2.npy").unlink()
+    return "data/in_2.npy removed; data/out_2.npy removed"
+
+
+@pytest.mark.parametrize("change", [replace, touch, add, remove])
+def test_found_files_that_changed_are_named(found, tmp_path, change):
+    project = found.copied(tmp_path / "project")
+    assert stale_until(project)[0] == {}
+    reason = change(project)
+    rules, lines = stale_until(project)
+    assert set(rules) == DATA and rules["catalogue"] == rules["moments"] == 1
+    assert lines[0] == f"catalogue boxes: {reason}"
+
+
+def test_a_touch_ends_at_the_catalogue_where_that_is_made_first(found, tmp_path):
+    project = found.copied(tmp_path / "project")
+    touch(project)
+    project.run("--until", "catalogue")
+    assert stale_until(project)[0] == {}
+
+
+def stale_until(project) -> tuple[dict[str, int], list[str]]:
+    with plans.processes(1) as pool:
+        return pool.submit(plans.stale, project.folder, *UNTIL).result()
+
+
+# ---- results that are touched, gone or forgotten
+
+
+def test_a_result_that_is_touched_is_none_that_changed(copied_again):
+    for file in copied_again.path("").rglob("*.csv"):
+        file.touch()
+    assert stale(copied_again.folder) == ({}, [])
+
+
+def test_a_result_that_is_gone_is_made_anew(copied_again):
+    copied_again.path("experiments/tiny/fold-1/evaluation.csv").unlink()
+    rules, lines = stale(copied_again.folder)
+    assert rules == {"evaluation": 1, "figure": rules["figure"], "report": 1}
+    assert lines[0] == "evaluation tiny 1: evaluation.csv is gone"
+
+
+@pytest.fixture
+def copied_again(finished, tmp_path) -> Project:
+    return finished.copied(tmp_path / "project")
+
+
+def test_results_remember_how_they_were_made_when_snakemake_does_not(copied_again):
+    shutil.rmtree(copied_again.folder / ".snakemake")
+    assert stale(copied_again.folder) == ({}, [])
+    shutil.rmtree(copied_again.folder / ".snakemake")
+    copied_again.config["experiments"]["tiny"]["model"]["width"] = 3
+    copied_again.save()
+    assert "how they were made is read from results/memory" in copied_again.run("-n")
+    rules, lines = stale(copied_again.folder)
+    assert set(rules) == TRAINED and "training tiny 0-1: experiments.tiny.model.width 2 -> 3" in lines
+
+
+def test_results_that_nobody_remembers_are_taken_with_a_warning(copied_again):
+    shutil.rmtree(copied_again.folder / ".snakemake")
+    shutil.rmtree(copied_again.path("memory"))
+    output = copied_again.run()
+    assert "Nothing to be done" in output and "warning: nobody knows how they were made" in output
+    lines = stale(copied_again.folder)[1]
+    assert "training tiny 0-1: no memory of how it was made, taken as it is" in lines
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"params": ["(", "nan", "x" ]}', "null"])
+def test_notes_of_another_hand_end_in_words(copied_again, text):
+    for note in (copied_again.folder / ".snakemake/metadata").iterdir():
+        note.write_text(text)
+    process = copied_again.start(module="m2m_core.explain")
+    output, _ = process.communicate(timeout=100)
+    assert "Traceback" not in output and output.strip(), output
+
+
+def test_what_was_interrupted_says_so(copied_again):
+    record = next(
+        p for p in (copied_again.folder / ".snakemake/metadata").iterdir() if p.name in _name("evaluation.csv")
+    )
+    shutil.copy(record, copied_again.folder / ".snakemake/incomplete" / record.name)
+    assert "evaluation tiny 0: was interrupted" in stale(copied_again.folder)[1]
+
+
+def _name(file: str) -> str:
+    return urlsafe_b64encode(f"results/experiments/tiny/fold-0/{file}".encode()).decode()
+
+
+# ---- the command
+
+
+def test_the_command_says_so_when_there_is_nothing_to_say(finished):
+    output, _ = finished.start(module="m2m_core.explain").communicate(timeout=100)
+    assert output == "nothing would run: all results are up to date\n"
+
+
+def test_the_command_takes_the_arguments_of_snakemake(finished):
+    process = finished.start("--config", "experiments={tiny: {model: {width: 3}}}", module="m2m_core.explain")
+    assert "training tiny 0-1: experiments.tiny.model.width 2 -> 3\n" in process.communicate(timeout=100)[0]
+    process = finished.start("--config", "experiments={tiny: {model: {widht: 3}}}", module="m2m_core.explain")
+    output = process.communicate(timeout=100)[0]
+    assert process.returncode == 2 and "did you mean 'width'?" in output and "Traceback" not in output

@@ -12,16 +12,17 @@ HOME = Path(workflow.basedir).parent
 sys.path.insert(0, str(HOME))
 
 from m2m_core import config as m2m_config
-from m2m_core import door, driver
+from m2m_core import door, driver, memory
 from m2m_core.data import shards
 from m2m_core.data.sources import dated, inventory, places
 from m2m_core.errors import M2MError
 from m2m_core.files import check_folder
-from m2m_core.provenance import fingerprint
+from m2m_core.provenance import fingerprint, with_file
 from m2m_core.script import ERRORS, last_error, use_library
 from m2m_core.stages import Stages, is_simulated
 
 use_library(HOME)
+driver.current = workflow
 gc.set_threshold(100_000, 50, 50)  # a DAG is millions of objects that live to the end: seldom look for dead ones
 
 
@@ -71,10 +72,11 @@ FIGURE = f"{EXPERIMENT}/figures/{{figure}}.svg"
 REPORT = f"{RESULTS}/report.html"
 PARTIAL_REPORT = f"{RESULTS}/report-partial.html"
 ERROR_LINES = f"{RESULTS}/{ERRORS}"
-LOCKS = ".snakemake/locks"
+NOTES = ".snakemake"  # where Snakemake keeps its locks and what it knows of earlier runs
 
-if workflow.is_main_process and (killed := driver.forget_killed(RESULTS, LOCKS)):
-    print(f"results: the locks of {killed}, which was killed, are removed", file=sys.stderr)
+if workflow.is_main_process:
+    for line in driver.prepare(RESULTS, NOTES):
+        print(f"results: {line}", file=sys.stderr)
 
 
 wildcard_constraints:
@@ -166,6 +168,12 @@ def described(name):
 
 
 @cache
+def drawn(name):
+    """An experiment for its figures, which show results and not settings."""
+    return {**described(name), "config": {}}
+
+
+@cache
 def figures_of(name):
     return {figure: FIGURE.format(experiment=name, figure=figure) for figure in STAGES.figures(name)}
 
@@ -202,24 +210,29 @@ def canonical(value):
     return [canonical(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
+def signed(stage, settings):
+    """What `stage` reads of the config, and the digest of the code it runs, its script included."""
+    return canonical({**settings, "code": with_file(settings["code"], HOME / "workflow/scripts" / f"{stage}.py")})
+
+
 def settings(stage):
     """What `stage` reads of the config, and the digest of the code it runs: a function of the wildcards alone."""
 
     @cache
     def of(*names):
-        return canonical(getattr(STAGES, stage)(*names))
+        return signed(stage, getattr(STAGES, stage)(*names))
 
     return quick(lambda wildcards: of(*(name for key, name in wildcards.items() if key not in PARTS)))
 
 
 @cache
 def drawing(figure):
-    return canonical(STAGES.figure(figure))
+    return signed("figure", STAGES.figure(figure))
 
 
 @quick
 def figure_settings(wildcards):
-    return {"experiment": described(wildcards.experiment), **drawing(wildcards.figure)}
+    return {"experiment": drawn(wildcards.experiment), **drawing(wildcards.figure)}
 
 
 def report_settings(wildcards):
@@ -227,22 +240,28 @@ def report_settings(wildcards):
     experiments = [
         {key: value for key, value in described(name).items() if key != "config"} for name in CONFIG.experiments
     ]
-    return canonical({**STAGES.report(), "experiments": experiments})
+    return signed("report", {**STAGES.report(), "experiments": experiments})
 
 
 def inspection_settings(wildcards):
     """The settings of an inspection with the names, sizes and dates of the files that it will read."""
     name, files = wildcards.dataset, found(wildcards.dataset)
     mine = {file for sample in filter(shards.member(wildcards.shard), files) for file in files[sample]}
-    return canonical({**STAGES.inspection(name), "files": fingerprint(or_exit(f"data {name}", dated, mine))})
+    files = fingerprint(or_exit(f"data {name}", dated, mine))
+    return signed("inspection", {**STAGES.inspection(name), "files": files})
 
 
 def catalogue_settings(wildcards):
     """The same for a catalogue that reads the files itself."""
     name = wildcards.dataset
-    source = {} if is_simulated(CONFIG.datasets[name]) or shards_of(name) else CONFIG.datasets[name].source
-    files = fingerprint(or_exit(f"data {name}", inventory, source)) if source else None
-    return canonical({**STAGES.catalogue(name), "files": files})
+    read = not is_simulated(CONFIG.datasets[name]) and not shards_of(name)
+    return signed("catalogue", {**STAGES.catalogue(name), "files": fingerprint(files_in(name)) if read else None})
+
+
+@cache
+def files_in(name):
+    """(path, size, time of change) of the found files of a dataset, none of a simulated one."""
+    return or_exit(f"data {name}", inventory, CONFIG.datasets[name].source)
 
 
 @quick
@@ -276,6 +295,12 @@ def verify_of(wildcards, threads):
     return CONFIG.datasets[dataset_of(wildcards.experiment)].verify
 
 
+@quick
+def plugins(wildcards, threads):
+    """As above: the code that is chosen from them is in the settings."""
+    return CONFIG.plugins
+
+
 def begin():
     or_exit("results", driver.own, RESULTS)
     run = getattr(getattr(workflow.scheduler, "_executor", None), "run_uuid", None)  # that of the Slurm executor
@@ -283,6 +308,11 @@ def begin():
         print(f"results: {line}", file=sys.stderr)
     for path in (ERROR_LINES, PARTIAL_REPORT):
         Path(path).unlink(missing_ok=True)
+    or_exit("results", driver.remember, RESULTS, NOTES, [files_in(name) for name in CONFIG.datasets])
+
+
+def end():
+    memory.keep(RESULTS, NOTES)
 
 
 def say_where_the_report_is():

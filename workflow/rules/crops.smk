@@ -9,8 +9,8 @@ rule crops:
     conda:
         ENVIRONMENT
     params:
-        settings=settings("crops"),
-        plugins=CONFIG.plugins,
+        settings=lambda w: signed("crops", STAGES.crops(w.experiment)),
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/crops.py"

@@ -8,7 +8,7 @@ rule simulation:
         ENVIRONMENT
     params:
         settings=settings("simulation"),
-        plugins=CONFIG.plugins,
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/simulation.py"
@@ -24,7 +24,7 @@ rule simulations:
     params:
         settings=settings("inspection"),
         folder=FIELDS,
-        plugins=CONFIG.plugins,
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/simulations.py"
@@ -40,7 +40,7 @@ rule inspection:
     threads: 4
     params:
         settings=inspection_settings,
-        plugins=CONFIG.plugins,
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/inspection.py"
@@ -58,7 +58,7 @@ rule catalogue:
     threads: 4
     params:
         settings=catalogue_settings,
-        plugins=CONFIG.plugins,
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/catalogue.py"

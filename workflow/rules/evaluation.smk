@@ -16,7 +16,7 @@ rule evaluation:
     params:
         settings=settings("evaluation"),
         verify=verify_of,
-        plugins=CONFIG.plugins,
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/evaluation.py"

@@ -12,7 +12,7 @@ rule inference:
     params:
         settings=settings("inference"),
         verify=verify_of,
-        plugins=CONFIG.plugins,
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/inference.py"

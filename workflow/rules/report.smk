@@ -15,8 +15,8 @@ rule figure:
         ENVIRONMENT
     params:
         settings=figure_settings,
-        caption=quick(lambda w: STAGES.caption(w.figure)),
-        plugins=CONFIG.plugins,
+        caption=quick(lambda w, threads: STAGES.caption(w.figure)),
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/figure.py"
@@ -34,7 +34,7 @@ rule report:
     params:
         settings=report_settings,
         figures=lambda w: {name: figures_of(name) for name in CONFIG.experiments},
-        plugins=CONFIG.plugins,
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/report.py"

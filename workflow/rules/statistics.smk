@@ -10,9 +10,9 @@ rule moments:
         ENVIRONMENT
     threads: 4
     params:
-        settings=settings("moments"),
+        settings=lambda w: signed("moments", STAGES.moments(w.dataset, w.transform)),
         verify=lambda w, threads: CONFIG.datasets[w.dataset].verify,
-        plugins=CONFIG.plugins,
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/moments.py"
@@ -30,7 +30,7 @@ rule statistics:
         ENVIRONMENT
     params:
         settings=settings("statistics"),
-        plugins=CONFIG.plugins,
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/statistics.py"

@@ -21,7 +21,7 @@ rule training:
         running=running,
         folder=TRAINING_STATE,
         verify=verify_of,
-        plugins=CONFIG.plugins,
+        plugins=plugins,
         errors=ERROR_LINES,
     script:
         "../scripts/training.py"

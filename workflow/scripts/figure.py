@@ -1,7 +1,7 @@
 """One figure of one experiment."""
 
-from m2m_core.report import draw
-from m2m_core.report.stage import results_of
+from m2m_core.report.draw import draw
+from m2m_core.report.results import results_of
 from m2m_core.script import rule
 
 with rule(snakemake) as job:  # noqa: F821

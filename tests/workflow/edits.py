@@ -1,0 +1,185 @@
+"""Every key of the config with one edit of it that a person could make, found from what the schema says it takes."""
+
+import copy
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from m2m_core import config, door, registry, schema
+from m2m_core.errors import M2MError
+
+from .conftest import TINY
+
+CHOICES = ("source", "task", "model", "loss", "optimizer", "schedule", "evaluation", "sections")
+MODEL = {"depth": 1, "width": 2, "padding": "periodic"}
+FILES = {"kind": "npy", "input": "data/in_*.npy", "target": "data/out_*.npy"}
+PLUGIN = """
+from m2m_core.registry import register
+@register("loss", "mine")
+def mine(prediction, target):
+    return (prediction - target).square().mean()
+"""
+
+SPECIAL = {  # keys whose value says nothing about another that would do: (path, before, after), None leaves it out
+    "datasets": ("datasets.other", None, {"source": {"kind": "nbody"}}),
+    "source.nbody.kind": ("datasets.boxes.source", FILES, TINY["datasets"]["boxes"]["source"]),
+    "source.npy.kind": ("datasets.boxes.source", {**FILES, "kind": "hdf5"}, FILES),
+    "source.hdf5.kind": ("datasets.boxes.source", FILES, {**FILES, "kind": "hdf5"}),
+    "source.quantities": ("datasets.boxes.source.quantities", None, {"target": "vector"}),
+    "source.baselines": ("datasets.boxes.source.baselines", None, {"other": "data/in_*.npy"}),
+    "source.datasets": ("datasets.boxes.source.datasets", None, {"input": "density"}),
+    "source.input": ("datasets.boxes.source.input", "data/in_*.npy", "data/in_?.npy"),
+    "source.target": ("datasets.boxes.source.target", "data/out_*.npy", "data/out_?.npy"),
+    "folds.by": ("datasets.boxes.folds.by", "sample", "group"),
+    "folds.given": ("datasets.boxes.folds", {"count": 2}, {"given": [["0000", "0001"], ["0002", "0003", "0004"]]}),
+    "folds.run": ("datasets.boxes.folds.run", None, [0]),
+    "dataset": ("experiments.tiny.dataset", "boxes", "other"),
+    "experiments": ("experiments.wide", None, {**TINY["experiments"]["tiny"], "loss": "mae"}),
+    "crops.step": ("experiments.tiny.crops.step", None, 4),
+    "crops.size": ("experiments.tiny.crops.size", 8, 4),
+    "inference.tile": ("experiments.tiny.inference.tile", None, 4),
+    "training.augment": ("experiments.tiny.training.augment", ["flip"], ["flip", "permute"]),
+    "training.device": ("experiments.tiny.training.device", "auto", "cpu"),
+    "ablations.of": ("ablations.width.of", "tiny", "wide"),
+    "ablations.vary": ("ablations.width.vary", {"model.width": [3]}, {"model.width": [3, 4]}),
+    "plugins": ("plugins", [], ["mine.py"]),
+    "results": ("results", "results", "elsewhere"),
+    "report.sections": ("report.sections", None, ["summary"]),
+}  # fmt: skip
+
+
+def leaves() -> dict[str, dict]:
+    """Path -> node, of all keys of the schema that hold no others."""
+    nodes = schema.nodes()
+    inner = {path[: match.start()] for path in nodes for match in re.finditer(r"\.", path)}
+    return {path: node for path, node in nodes.items() if path not in inner - {"datasets", "experiments"}}
+
+
+def plain(path: str) -> str:
+    """The key as the README says it: `model.width` for `experiments.<name>.model.vnet.width`."""
+    parts = re.sub(r"^(datasets|experiments)\.<name>\.", "", path).replace(".<name>", "").split(".")
+    at = next((i for i, part in enumerate(parts[:2]) if part in CHOICES), None)
+    if at is not None and len(parts) > at + 2:
+        del parts[at + 1]
+    return ".".join(parts)
+
+
+def chosen(path: str) -> str:
+    """`model.vnet.width`: the key with the name that is chosen."""
+    return re.sub(r"^(datasets|experiments)\.<name>\.", "", path).replace(".<name>", "")
+
+
+def base(path: str) -> dict:
+    """The tiny config, changed so that the key at `path` has a say."""
+    raw = copy.deepcopy({**TINY, "ablations": {}, "report": {}})
+    raw["datasets"]["other"] = copy.deepcopy(TINY["datasets"]["boxes"])
+    raw["datasets"]["other"]["source"]["seed"] = 5
+    tiny = raw["experiments"]["tiny"]
+    raw["experiments"]["beside"] = {**copy.deepcopy(tiny), "dataset": "other"}
+    parts = chosen(path).split(".")
+    if parts[0] in ("datasets", "source"):
+        del raw["datasets"]["other"], raw["experiments"]["beside"]
+    if parts[0] == "source" and parts[1] != "nbody":
+        raw["datasets"]["boxes"]["source"] = {**FILES, "kind": parts[1]}
+        tiny["model"]["padding"] = "zero"
+    elif parts[0] == "normalize" and len(parts) == 3:
+        tiny["normalize"] = {"input": {}, "target": {}}
+    elif parts[0] in ("model", "loss", "optimizer", "schedule") and len(parts) == 3:
+        tiny[parts[0]] = {"name": parts[1], **(MODEL if parts[0] == "model" else {})}
+    elif parts[0] == "evaluation":
+        tiny["evaluation"] = ["mean_square_error", "power_spectrum"]
+        if parts[2] != "name":
+            tiny["evaluation"].append({"name": parts[1]})
+    elif parts[0] == "ablations":
+        raw["ablations"] = {"width": {"of": "tiny", "vary": {"model.width": [3]}}}
+        raw["experiments"]["wide"] = {**copy.deepcopy(tiny), "loss": "mae"}
+    elif parts[:2] == ["report", "sections"] and len(parts) == 4:
+        raw["report"] = {"sections": [{"name": parts[2]}]}
+    return raw
+
+
+def edited(path: str, node: dict) -> tuple[dict, dict] | None:
+    """A config and another one that differs in the key at `path` alone; None if the key has but one value."""
+    special = SPECIAL.get(chosen(path)) or SPECIAL.get(plain(path))
+    for place, before, after in [special] if special else _places(path, node):
+        one, other = put(base(path), place, before), put(base(path), place, after)
+        if all(map(_is_taken, (one, other))) and _meaning(one) != _meaning(other):
+            return one, other
+    return None
+
+
+def put(raw: dict, place: str, value) -> dict:
+    """`raw` with `value` at a path with points, or without that key if it is None."""
+    *parents, last = place.split(".")
+    node = raw
+    for key in parents:
+        node = node[int(key)] if isinstance(node, list) else node.setdefault(key, {})
+    if value is None:
+        node.pop(last, None)
+    else:
+        node[last] = value
+    return raw
+
+
+def _places(path: str, node: dict) -> Iterator[tuple]:
+    """(path in the config, before, after) of the edits that the schema of a key allows."""
+    parts, section = chosen(path).split("."), path.split(".")[0]
+    before = {"datasets": "datasets.boxes.", "experiments": "experiments.tiny."}.get(section, "")
+    if parts[0] == "evaluation":
+        if parts[2] == "name":
+            metrics = ["mean_square_error", "power_spectrum"]
+            more = [m for m in metrics if m != parts[1]]
+            yield "experiments.tiny.evaluation", more, [*more, parts[1]]
+        place = f"experiments.tiny.evaluation.2.{parts[2]}"
+    elif parts[:2] == ["report", "sections"]:
+        if parts[3] == "name":
+            yield "report.sections", ["summary" if parts[2] != "summary" else "bins"], [parts[2]]
+        place = f"report.sections.0.{parts[3]}"
+    elif parts[-1] == "name":
+        others = [name for name in registry.entries(parts[0]) if name != parts[1]]
+        options = MODEL if parts[0] == "model" else {}
+        for other in others:
+            yield before + parts[0], {"name": other, **options}, {"name": parts[1], **options}
+        return
+    else:
+        place = before + plain(path)
+    for value in values(node):
+        yield place, None, value
+
+
+def values(node: dict) -> Iterator:
+    """Values that a node of the schema takes, or nearly: not all are possible with all other keys."""
+    for option in node.get("anyOf", [node]):
+        default, kind = node.get("default"), option.get("type")
+        yield from option.get("enum", [])
+        if kind == "boolean":
+            yield from (True, False)
+        elif kind == "integer":
+            yield from ((default or 0) + 1, 2, 3, 4)
+        elif kind == "number":
+            yield from ((default or 0.0) / 2, (default or 0.0) * 1.5, 0.25, 2.0)
+        elif kind == "string":
+            yield "Another"
+        elif kind == "array":
+            yield from ([value] for value in values(option.get("items", {})))
+
+
+def _is_taken(raw: dict) -> bool:
+    try:
+        door.check(config.parse(raw))
+    except M2MError:
+        return False
+    return True
+
+
+def _meaning(raw: dict) -> dict:
+    return config.parse(raw).model_dump()
+
+
+def furnish(folder: Path) -> None:
+    """The files that the edits name: nothing is read of them but their names and dates."""
+    (folder / "data").mkdir()
+    for i in range(4):
+        for side in ("in", "out"):
+            (folder / f"data/{side}_{i}.npy").write_bytes(b"nothing")
+    (folder / "mine.py").write_text(PLUGIN)

@@ -1,0 +1,83 @@
+"""The table of the README, key by key: which stages run again after an edit, out of Snakemake's graphs of jobs."""
+
+import re
+from concurrent.futures import as_completed
+from pathlib import Path
+
+import pytest
+
+from . import edits, plans
+from .conftest import TOP, Project
+
+pytestmark = pytest.mark.workflow
+
+ONE_VALUE = {"task.name"}  # nothing else can be chosen, hence no edit: goes with the second task
+
+
+def table() -> dict[str, set[str]]:
+    """What stands in the first column -> the stages that run again."""
+    lines = (TOP / "README.md").read_text().split("## What reruns what")[1].split("\n## ")[0].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    head, _, *body = rows
+    return {row[0]: {stage for stage, cell in zip(head[1:], row[1:], strict=True) if cell} for row in body}
+
+
+STAGES = re.findall(r"^\| edit \| (.+) \|$", (TOP / "README.md").read_text(), re.M)[0].split(" | ")
+GROUPS = {key: row for row in table() for key in re.findall(r"`([\w.]+)`", row.split(":")[0])}
+
+
+def row_of(key: str) -> str:
+    """The row of a key: of those that name it or what it is in, the one that says most."""
+    names = [name for name in GROUPS if f"{key}.".startswith(f"{name}.")]
+    assert names, f"{key}: in no row of README.md, What reruns what; expected its name, or that of its section, in one"
+    return GROUPS[max(names, key=len)]
+
+
+def test_a_column_for_every_rule():
+    text = "".join(path.read_text() for path in sorted(TOP.glob("workflow/rules/*.smk")))
+    assert set(STAGES) == set(re.findall(r"^rule (\w+):", text, re.M))
+
+
+def test_a_row_for_every_key_and_no_name_of_nothing():
+    keys = {edits.plain(path) for path in edits.leaves()}
+    assert {row_of(key) for key in keys} <= table().keys()
+    for name in GROUPS:
+        assert any(f"{key}.".startswith(f"{name}.") for key in keys), f"{name}: in README.md, but no key"
+    twice = re.findall(r"`([\w.]+)`", " ".join(row.split(":")[0] for row in table()))
+    assert len(twice) == len(set(twice))
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory) -> dict[str, tuple[set[str], set[str]]]:
+    """Path of a key -> (stages that run again after an edit of it, stages that there are)."""
+    pairs: dict[str, tuple] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder := tmp_path_factory.mktemp("plugin"))
+        (folder / "mine.py").write_text(edits.PLUGIN)
+        for path, node in edits.leaves().items():
+            if edits.plain(path) not in ONE_VALUE:
+                pairs[path] = edits.edited(path, node)
+                assert pairs[path], f"{path}: no edit of it is known; add one to SPECIAL in edits.py"
+    halves = [dict(list(pairs.items())[i::2]) for i in (0, 1)]
+    with plans.processes() as pool:
+        jobs = {pool.submit(plans.compare, _project(tmp_path_factory), half): half for half in halves}
+        return {path: result for job in as_completed(jobs) for path, result in job.result().items()}
+
+
+def _project(factory) -> Path:
+    project = Project(factory.mktemp("matrix") / "project")
+    edits.furnish(project.folder)
+    return project.folder
+
+
+def test_every_key_reruns_what_its_row_says(measured, capsys):
+    rows, wrong = table(), []
+    lines = [f"{'':44}{' '.join(stage[:5].ljust(5) for stage in STAGES)}"]
+    for path, (ran, existing) in measured.items():
+        expected = rows[row_of(edits.plain(path))] & existing
+        lines.append(f"{edits.chosen(path):44}{' '.join(('rerun' if s in ran else '  .  ') for s in STAGES)}")
+        if ran != expected:
+            wrong.append(f"{path}: reruns {sorted(ran - expected)} too, stays {sorted(expected - ran)}")
+    with capsys.disabled():
+        print("\n" + "\n".join(lines))
+    assert not wrong, "\n".join(wrong)
