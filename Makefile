@@ -1,13 +1,17 @@
-# make demo: the whole workflow on a small simulated study. make test: all tests. Both set up .venv by themselves.
+# make demo: the whole workflow on a small simulated study. make explain: why what would run. make test: all tests.
+# All set up .venv by themselves.
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 PIP := $(RUN) pip --disable-pip-version-check -qq
 export PYTHONUNBUFFERED := 1
 
-.PHONY: demo test test-fast lint bench docs clean
+.PHONY: demo explain test test-fast lint bench docs clean
 
 demo: .venv/demo.ready
 	@$(RUN) snakemake
+
+explain: .venv/demo.ready
+	@$(RUN) m2m_core.explain
 
 test: .venv/test.ready
 	@$(RUN) pytest
