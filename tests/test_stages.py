@@ -211,7 +211,7 @@ SOME = {
     "data/folds.py": {"catalogue"},
     "simulations/nbody.py": {"simulation"},
     "metrics/one_point.py": {"vnet evaluation", "unet evaluation"},
-    "report/page.py": {"report", "figure"},
+    "report/page.py": {"report"},
     "report/page.css": {"report", "figure"},
     "report/figures/power.py": {"figure"},
     "config/keys.py": set(),
