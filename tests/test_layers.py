@@ -12,13 +12,13 @@ FLOORS = [
     {"data", "simulations", "models", "losses", "metrics"},
     {"statistics", "crops"},
     {"tasks", "door"},
-    {"training", "inference", "evaluation", "report"},
+    {"training", "inference", "evaluation", "export", "report"},
     {"script", "driver"},
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 PACKAGE = Path(__file__).parents[1] / "m2m_core"
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
-TOP = {"__version__"}
+TOP = {"__version__", "CITATION"}
 
 
 def room(path):

@@ -1,0 +1,27 @@
+# Export: the model of a fold with its normalisation, one file that torch alone loads; `snakemake export` makes all.
+rule emulator:
+    input:
+        catalogue=of_dataset(CATALOGUE),
+        statistics=shared(STATISTICS, "statistics"),
+        crops=shared(CROPS, "crops"),
+        model=shared(MODEL, "training"),
+        record=shared(RECORD, "training"),
+    output:
+        EMULATOR,
+    log:
+        f"{LOGS}/emulator/{{experiment}}/fold-{{fold}}.log",
+    conda:
+        ENVIRONMENT
+    threads: 2
+    params:
+        settings=lambda w: canonical(STAGES.export(w.experiment)),
+        plugins=CONFIG.plugins,
+        errors=ERROR_LINES,
+    script:
+        "../scripts/export.py"
+
+
+rule export:
+    input:
+        lambda w: [EMULATOR.format(experiment=e, fold=k) for e in CONFIG.experiments for k in STAGES.folds(e)],
+    localrule: True
