@@ -13,7 +13,7 @@ FLOORS = [
     {"statistics", "crops"},
     {"tasks", "door"},
     {"training", "inference", "evaluation", "export", "report"},
-    {"script", "driver"},
+    {"script", "driver", "archive"},
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 PACKAGE = Path(__file__).parents[1] / "m2m_core"

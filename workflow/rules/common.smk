@@ -8,6 +8,7 @@ sys.path.insert(0, str(HOME))
 
 from m2m_core import config as m2m_config
 from m2m_core import door, driver
+from m2m_core.archive.contents import Portable, code_digest
 from m2m_core.data.sources import inventory
 from m2m_core.errors import M2MError
 from m2m_core.files import check_folder
@@ -59,6 +60,8 @@ EVALUATION = f"{FOLD}/evaluation.csv"
 EMULATOR = f"{FOLD}/emulator.pt2"
 FIGURE = f"{EXPERIMENT}/figures/{{figure}}.svg"
 REPORT = f"{RESULTS}/report.html"
+ARCHIVE = f"{RESULTS}/archive.zip"
+ARCHIVE_WITH_PREDICTIONS = f"{RESULTS}/archive-with-predictions.zip"
 ERROR_LINES = f"{RESULTS}/{ERRORS}"
 LOCKS = ".snakemake/locks"
 
@@ -124,6 +127,51 @@ def described(name):
 @cache
 def figures_of(name):
     return {figure: FIGURE.format(experiment=name, figure=figure) for figure in STAGES.figures(name)}
+
+
+def report_settings():
+    """The page: the whole config, and every experiment."""
+    return canonical({**STAGES.report(), "experiments": [described(name) for name in CONFIG.experiments]})
+
+
+def report_figures():
+    return {name: figures_of(name) for name in CONFIG.experiments}
+
+
+def kept(*more):
+    """What an archive has of the results, each after what it is made of."""
+    stages = {
+        STATISTICS: "statistics",
+        CROPS: "crops",
+        MODEL: "training",
+        RECORD: "training",
+        HISTORY: "training",
+        **dict.fromkeys(more, "inference"),
+        EVALUATION: "evaluation",
+    }
+    datasets = dict.fromkeys(map(dataset_of, CONFIG.experiments))
+    paths = [CATALOGUE.format(dataset=dataset) for dataset in datasets]
+    paths += [
+        MOMENTS.format(dataset=dataset_of(e), transform=t) for e in CONFIG.experiments for t in STAGES.transforms(e)
+    ]
+    for name in CONFIG.experiments:
+        for fold in STAGES.folds(name):
+            paths += [path.format(experiment=STAGES.owner(name, stage), fold=fold) for path, stage in stages.items()]
+    figures = [path for files in report_figures().values() for path in files.values()]
+    return list(dict.fromkeys([*paths, *figures, REPORT]))
+
+
+def archive_settings(wildcards):
+    """The config and what made the report; the digest of all code that goes into the archive, comments included."""
+    portable = Portable(RESULTS, CONFIG.plugins)
+    page = {"settings": report_settings(), "figures": report_figures(), "path": REPORT}
+    known = {
+        "results": RESULTS,
+        "plugins": CONFIG.plugins,
+        "report": page,
+        "code": code_digest(portable.plugin_files()),
+    }
+    return canonical({**known, "config": portable.config(CONFIG.model_dump(), CONFIG.variants)})
 
 
 def samples_of(wildcards):

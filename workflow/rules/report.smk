@@ -34,8 +34,8 @@ rule report:
     conda:
         ENVIRONMENT
     params:
-        settings=canonical({**STAGES.report(), "experiments": [described(name) for name in CONFIG.experiments]}),
-        figures={name: figures_of(name) for name in CONFIG.experiments},
+        settings=report_settings(),
+        figures=report_figures(),
         plugins=CONFIG.plugins,
         errors=ERROR_LINES,
     script:
