@@ -12,6 +12,7 @@ from typing import Any
 
 from . import registry
 from .config import Config, Dataset, Experiment
+from .config.keys import Training
 from .crops import index
 from .data import folds
 from .errors import ConfigError, DataError
@@ -41,6 +42,7 @@ def check(config: Config) -> Config:
         _check_folds(dataset, f"datasets.{name}")
     for name, experiment in config.experiments.items():
         with _named(config.origin(name)):
+            _check_processes(experiment.training)
             _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
     return config
 
@@ -94,6 +96,16 @@ def _id(number: int) -> str:
 
 
 # ---- experiments
+
+
+def _check_processes(training: Training) -> None:
+    """A part of each batch for each process, and no single GPU named for several."""
+    processes = training.gpus * training.nodes
+    if training.batch_size < processes:
+        what = f"training.batch_size: {training.batch_size}, for {processes} processes (training.gpus x training.nodes)"
+        raise ConfigError(f"{what}; expected at least {processes}")
+    if processes > 1 and training.device.startswith("cuda:"):
+        raise ConfigError(f"training.device: {training.device} for {processes} processes; expected auto, cuda or cpu")
 
 
 def _check_crops(experiment: Experiment, dataset: Dataset, space: tuple[int, ...] | None) -> None:

@@ -66,16 +66,17 @@ def use_plugins(plugins: Iterable[str]) -> None:
     earlier, PLUGINS[:] = list(PLUGINS), plugins
     if earlier or PLUGINS:
         _table.cache_clear()
+        _kinds.cache_clear()
 
 
 def entries(kind: str) -> dict[str, Entry]:
     """All entries of one kind by name, sorted."""
-    return {name: entry for (k, name), entry in sorted(_table().items()) if k == kind}
+    return dict(_kinds().get(kind, {}))
 
 
 def find(kind: str, name: str, where: str | None = None) -> Entry:
     """The entry called `name`; raises ConfigError with the nearest known name."""
-    known = entries(kind)
+    known = _kinds().get(kind, {})
     if not isinstance(name, str) or name not in known:
         raise ConfigError(f"{where or kind}: unknown {kind} {shown(name)}; {hint(name, known)}")
     return known[name]
@@ -123,6 +124,14 @@ def _table() -> dict[tuple[str, str], Entry]:
                 raise ConfigError(f"plugins: {path}: unknown kind {entry.kind!r}; {hint(entry.kind, kinds)}")
             _add(table, entry)
     return table
+
+
+@lru_cache(maxsize=1)
+def _kinds() -> dict[str, dict[str, Entry]]:
+    kinds: dict[str, dict[str, Entry]] = {}
+    for (kind, name), entry in sorted(_table().items()):
+        kinds.setdefault(kind, {})[name] = entry
+    return kinds
 
 
 def _add(table: dict[tuple[str, str], Entry], entry: Entry) -> None:

@@ -21,7 +21,15 @@ NEEDS = {  # the metrics that figures draw
     "correlation": "cross_correlation",
     "one_point": "one_point",
 }
-RUNNING = ("workers", "save_steps", "save_minutes", "keep", "threads")  # may change without changing the result
+RUNNING = (
+    "workers",
+    "save_steps",
+    "save_minutes",
+    "keep",
+    "gpus",
+    "nodes",
+    "threads",
+)  # may change without changing the result
 CHOSEN = ("task", "model", "loss", "optimizer", "schedule")
 BEFORE = {  # the stages of an experiment and those whose results each depends on
     "statistics": (),
@@ -30,6 +38,8 @@ BEFORE = {  # the stages of an experiment and those whose results each depends o
     "inference": ("statistics", "crops", "training"),
     "evaluation": ("statistics", "crops", "training", "inference"),
 }
+
+_digest_of = cache(code_of)  # the files are read once for all experiments
 
 
 def is_simulated(dataset: Dataset) -> bool:
@@ -207,4 +217,4 @@ class Stages:
 
     @staticmethod
     def _with_code(keys: Mapping[str, Any], *code: str | Entry) -> dict[str, Any]:
-        return {**keys, "code": code_of(*code)}
+        return {**keys, "code": _digest_of(*code)}

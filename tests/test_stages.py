@@ -58,6 +58,8 @@ def stale(before, after):
         (f"{E}/training/workers", 3, {"report"}),
         (f"{E}/training/save_minutes", 1.0, {"report"}),
         (f"{E}/training/threads", 1, {"report"}),
+        (f"{E}/training/gpus", 2, {"report"}),
+        (f"{E}/training/nodes", 2, {"report"}),
         (f"{D}/folds/seed", 5, {"catalogue", "report"}),
         (f"{D}/folds/count", 4, {"catalogue", "report"}),
         (f"{D}/folds/run", [0], {"report"}),
@@ -92,7 +94,7 @@ def test_a_transform_adds_its_moments_and_leaves_the_others():
 
 
 def test_what_may_change_without_a_new_training_is_a_listed_set():
-    assert RUNNING == ("workers", "save_steps", "save_minutes", "keep", "threads")
+    assert RUNNING == ("workers", "save_steps", "save_minutes", "keep", "gpus", "nodes", "threads")
     stages = Stages(config.parse(small()))
     assert not set(RUNNING) & stages.training("vnet")["training"].keys()
     assert set(RUNNING) == stages.running("vnet")["training"].keys()

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..files import digest, replaced
 from ..report import draw
-from ..report.stage import results_of
+from ..report.stage import described_by, results_of
 from .contents import Portable, code, environment, requirements
 from .manifest import MANIFEST
 from .readme import README
@@ -49,7 +49,7 @@ def pack(settings: Mapping[str, Any], results: Iterable[str], output: str | Path
 
 def _kept(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(experiment, figure) of the figures that cannot be drawn without fields."""
-    described = {experiment["name"]: experiment for experiment in report["settings"]["experiments"]}
+    described = {experiment["name"]: experiment for experiment in described_by(report["settings"])}
     pairs = [(name, figure, path) for name, figures in report["figures"].items() for figure, path in figures.items()]
     return [(name, figure) for name, figure, path in pairs if not _is_drawn_alike(described[name], figure, path)]
 

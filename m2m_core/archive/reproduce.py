@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import registry
 from ..report import draw
-from ..report.stage import results_of, write_report
+from ..report.stage import described_by, results_of, write_report
 from .contents import environment
 from .manifest import verify
 
@@ -37,7 +37,7 @@ def reproduce(say: Callable[[str], None]) -> None:
 
 def _figures(report: Mapping[str, Any], say: Callable[[str], None]) -> dict[str, dict[str, str]]:
     """Experiment -> figure -> file: drawn anew, or as it is in the archive."""
-    described = {experiment["name"]: experiment for experiment in report["settings"]["experiments"]}
+    described = {experiment["name"]: experiment for experiment in described_by(report["settings"])}
     kept = {tuple(pair) for pair in report["kept"]}
     used: dict[str, dict[str, str]] = {}
     for name, figures in report["figures"].items():

@@ -121,7 +121,9 @@ class Training(Section):
     keep: Count = Field(2, description="checkpoints that are kept, each with the best weights so far")
     workers: Index | None = Field(None, description="processes that read crops ahead; unless given 4 on a GPU")
     device: Device = Field("auto", description="where the network is trained; auto takes a GPU if there is one")
-    threads: Count | None = Field(None, description="CPU threads of torch; those of the job unless given")
+    gpus: Count = Field(1, description="GPUs (processes, on a CPU) on each node, each with its part of every batch")
+    nodes: Count = Field(1, description="computers of a cluster that train together; more than one in a Slurm job")
+    threads: Count | None = Field(None, description="CPU threads on each node, shared by its processes; 8 a GPU")
 
 
 class Inference(Section):

@@ -10,7 +10,7 @@ from .. import __version__
 from .page import write
 from .results import ExperimentResults
 
-__all__ = ["results_of", "write_report"]
+__all__ = ["described_by", "results_of", "write_report"]
 
 PACKAGES = ("snakemake", "torch", "numpy", "scipy", "h5py", "pandas", "matplotlib")
 
@@ -25,8 +25,14 @@ def results_of(described: Mapping[str, Any]) -> ExperimentResults:
 def write_report(settings: Mapping[str, Any], figures: Mapping[str, Mapping[str, str]], path: str) -> None:
     """Write the page of all experiments; `figures` are the SVG files by experiment and name."""
     drawn = {(experiment, name): file for experiment, files in figures.items() for name, file in files.items()}
-    experiments = [results_of(described) for described in settings["experiments"]]
+    experiments = [results_of(described) for described in described_by(settings)]
     write(path, experiments, settings["config"], _provenance(settings), drawn)
+
+
+def described_by(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The experiments of the page, each with its part of the config."""
+    config = settings["config"]["experiments"]
+    return [{**described, "config": config[described["name"]]} for described in settings["experiments"]]
 
 
 def _provenance(settings: Mapping[str, Any]) -> dict[str, Any]:

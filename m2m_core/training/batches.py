@@ -1,7 +1,7 @@
 """Which examples make which batch: a pure function of (seed, step), so that resuming needs no random state."""
 
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -30,10 +30,14 @@ def _order(count: int, seed: int, epoch: int) -> np.ndarray:
 
 
 class Batches(torch.utils.data.Dataset):
-    """All batches of a training by key; each depends on its key and the seed alone."""
+    """The part of process `rank` of `size` in all batches of a training, by key; the seed alone decides the whole.
 
-    def __init__(self, task: Task, split: Split, batch_size: int, seed: int) -> None:
+    A process without an example in a short batch gets the first one, which must then count nothing.
+    """
+
+    def __init__(self, task: Task, split: Split, batch_size: int, seed: int, rank: int = 0, size: int = 1) -> None:
         self.task, self.split, self.batch_size, self.seed = task, split, batch_size, seed
+        self.rank, self.size = rank, size
 
     def __getitem__(self, key: Key) -> Any:
         try:
@@ -42,14 +46,32 @@ class Batches(torch.utils.data.Dataset):
             return error  # as a value: on the way out of a process, raised errors lose their one line
 
     def items(self, key: Key) -> list[Any]:
-        """The examples of a batch."""
+        """The examples of this process in a batch."""
+        return self._read(key, self._own)
+
+    def whole(self, step: int) -> list[Any]:
+        """All examples of update number `step`."""
+        return self._read((FIT, step), list)
+
+    def _read(self, key: Key, chosen: Callable[[Sequence[int]], Iterable[int]]) -> list[Any]:
         purpose, number = key
         if purpose == VALIDATE:
-            first = number * self.batch_size
-            last = min(first + self.batch_size, len(self.split.validate))
-            return [self.task.item(self.split.validate[i], None) for i in range(first, last)]
+            return [self.task.item(self.split.validate[i], None) for i in chosen(self._validated(number))]
         epoch, numbers = self.members(number)
-        return [self._item(epoch, int(i)) for i in numbers]
+        return [self._item(epoch, int(i)) for i in chosen(numbers)]
+
+    def _own(self, numbers: Sequence[int]) -> Sequence[int]:
+        return numbers[self.rank :: self.size] if self.rank < len(numbers) else numbers[:1]
+
+    def _validated(self, number: int) -> range:
+        first = number * self.batch_size
+        return range(first, min(first + self.batch_size, len(self.split.validate)))
+
+    def count(self, key: Key) -> tuple[int, int]:
+        """How many examples of a batch count in this process, and in all."""
+        purpose, number = key
+        total = len(self._validated(number) if purpose == VALIDATE else self.members(number)[1])
+        return len(range(self.rank, total, self.size)), total
 
     def members(self, step: int) -> tuple[int, np.ndarray]:
         """Epoch and examples of update number `step`."""

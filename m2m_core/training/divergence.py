@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import Diverged
 from ..files import write_whole
-from .batches import FIT, Batches
+from .batches import Batches
 
 __all__ = ["diverged"]
 
@@ -18,7 +18,7 @@ NAMED = 4  # examples in the error
 def diverged(source: Batches, step: int, term: str, folder: Path, advice: str) -> Diverged:
     """The error for update number `step`, after its batch is kept in `folder`/diverged.npz."""
     examples = [source.split.fit[int(number)] for number in source.members(step)[1]]
-    items = source.items((FIT, step))
+    items = source.whole(step)
     path = folder / "diverged.npz"
     write_whole(path, lambda stream: np.savez(stream, **dict(_arrays(items, "item"))))
     text = f"step {step}: {term} is not finite for examples {_some(examples)}; their batch is in {path}"

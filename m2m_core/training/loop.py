@@ -19,17 +19,19 @@ from . import checkpoint
 from .average import Average
 from .batches import FIT, Batches, Key, stream
 from .best import Best, Weights
+from .distributed import Alone, Member
 from .divergence import diverged
 from .recording import Recorder
 from .restarts import fruitful
 from .signals import stop_requests
-from .state import gather, resume
+from .state import digest, gather, resume
 
 __all__ = ["Loop", "fit"]
 
 INTERVAL = 50  # most updates between two rows of the history
 PICTURES = 4  # pictures a run
 GPU_WORKERS = 4
+APART = 2**40  # between the random numbers of two processes of a training
 
 OnStep = Callable[[int, int, Mapping[str, Any]], None]  # step, steps, the row of the history or nothing
 Say = Callable[[str], None]
@@ -42,18 +44,25 @@ def fit(
     identity: str,
     on_step: OnStep | None = None,
     say: Say | None = None,
+    group: Member | None = None,
 ) -> "Loop":
     """Train `task` as `settings` (an experiment) say, continuing whatever `folder` holds of training `identity`.
 
     Returns the finished loop, whose `weights()` are the model; `say` is told what begins. Cost grows with epochs x
     examples x cost of a step; memory with the model, its optimizer and one batch. Raises Stopped after saving when
     asked to stop, Diverged when a loss is not finite, RunError when another process trains in `folder`, a file there
-    is damaged, or memory runs out.
+    is damaged, or memory runs out. In a `group` of several processes all call this, and only the first one writes.
     """
-    with exclusive(folder), stop_requests() as stop:
-        loop = Loop(task, settings, folder, identity, say)
-        with devices.memory_errors(loop.advice), contextlib.closing(loop.recorder), fruitful(folder) as completed:
-            loop.run(stop, lambda *now: (completed(), on_step(*now) if on_step else None))
+    group = group or Alone()
+    with contextlib.ExitStack() as stack:
+        if group.leads:
+            stack.enter_context(exclusive(folder))
+        stop = stack.enter_context(stop_requests())
+        loop = Loop(task, settings, folder, identity, say, group)
+        stack.enter_context(devices.memory_errors(loop.advice))
+        stack.enter_context(contextlib.closing(loop.recorder))
+        completed = stack.enter_context(fruitful(folder)) if group.leads else lambda: None
+        loop.run(stop, lambda *now: (completed(), on_step(*now) if on_step else None))
     return loop
 
 
@@ -61,13 +70,21 @@ class Loop:
     """One training: the task, where it stands, and where that is kept."""
 
     def __init__(
-        self, task: Task, settings: Mapping[str, Any], folder: Path, identity: str, say: Say | None = None
+        self,
+        task: Task,
+        settings: Mapping[str, Any],
+        folder: Path,
+        identity: str,
+        say: Say | None = None,
+        group: Member | None = None,
     ) -> None:
         self.task, self.settings, self.folder, self.identity = task, settings["training"], Path(folder), identity
         self.say = say or (lambda text: None)
-        self.device = devices.choose(self.settings["device"])
+        self.group = group or Alone()
+        self.device = self.group.device(self.settings["device"])
         self.split, self.batch_size = task.samples(), self.settings["batch_size"]
-        self.source = Batches(task, self.split, self.batch_size, self.settings["seed"])
+        place = self.group.rank, self.group.size
+        self.source = Batches(task, self.split, self.batch_size, self.settings["seed"], *place)
         self.per_epoch = -(-len(self.split.fit) // self.batch_size)
         self.steps = self.per_epoch * self.settings["epochs"]
         devices.repeat_exactly()
@@ -76,12 +93,14 @@ class Loop:
         self.schedule = self._scheduled(dict(settings["schedule"]))
         self.peaks = {name: [g["lr"] for g in optimizer.param_groups] for name, optimizer in task.optimizers.items()}
         self.average = Average(task.modules, self.settings["ema"]) if self.settings["ema"] is not None else None
-        self.best, self.recorder = Best(), Recorder(self.folder, self.device)
+        self.best, self.recorder = Best(), Recorder(self.folder, self.device, self.group)
         self.step, self.worked = 0, False  # updates made, and whether this process made any
         path = checkpoint.newest(self.folder)
         if state := checkpoint.restore(path, identity):
             resume(self, state, path)
         self.recorder.open(self.step)
+        self.group.attach(task.modules)
+        self.group.compare(lambda: digest(self, settings), "weights or settings")
         self.saved_step, self.saved_time = self.step, time.monotonic()
 
     def _scheduled(self, options: dict[str, Any]) -> Any:
@@ -115,13 +134,15 @@ class Loop:
         self._train()
         with contextlib.closing(self._stream()) as batches:
             while not self.finished:
+                wished = self.group.vote(lambda: (bool(stop), self._is_late()))
                 if not self._row_is_due():  # else the process before was asked to stop while it validated
                     self._update(next(batches))
                 row = self._record(batches, stop) if self._row_is_due() else {}
                 if on_step:
                     on_step(self.step, self.steps, row)
-                stopping = bool(stop)  # read once: a signal after this line waits for the next update
-                if stopping or self.finished or self._save_is_due():
+                stopping, late = wished()  # read once: a signal after this line waits for the next update
+                stopping = stopping or self._row_is_due()  # which was left because of a later wish
+                if stopping or late or self.finished or self._save_is_due():
                     self.save()
                 if stopping and not self.finished:
                     raise Stopped(f"stopped at step {self.step} of {self.steps}, saved; run again to continue")
@@ -142,14 +163,17 @@ class Loop:
                 yield from self.source.validations
 
     def _update(self, batch: Any) -> None:
-        devices.seed(self.device, (self.settings["seed"] * 1_000_003 + self.step) % 2**63)
+        devices.seed(self.device, (self.settings["seed"] * 1_000_003 + self.step + self.group.rank * APART) % 2**63)
         factor = self.schedule.factor(self.step)
         for name, optimizer in self.task.optimizers.items():
             for group, peak in zip(optimizer.param_groups, self.peaks[name], strict=True):
                 group["lr"] = peak * factor
+        own, total = self.source.count((FIT, self.step))
+        self.group.weigh(own / total)
         with self._precision():
             scalars = self.task.step(devices.move(batch, self.device))
-        self.recorder.take(scalars, self.batch_size)
+        self.group.settle()
+        self.recorder.take(scalars, self.batch_size, own / total)
         if self.average:
             self.average.update(self.step)
         self.step += 1
@@ -161,6 +185,7 @@ class Loop:
     def _announce(self) -> None:
         count = sum(p.numel() for module in self.task.modules.values() for p in module.parameters())
         where = devices.described(self.device)
+        where = f"{self.group.size} x {where}" if self.group.size > 1 else where
         aside = f", {len(self.split.validate):,} for validation" if self._measures else ""
         self.say(
             f"{count:,} parameters on {where}; {len(self.split.fit):,} examples{aside}; "
@@ -195,6 +220,8 @@ class Loop:
     def _refuse_nonfinite(self) -> None:
         """Name the first bad update and its examples, and keep its batch."""
         if found := self.recorder.first_nonfinite():
+            if not self.group.leads:
+                raise Diverged("as the first process says")
             raise diverged(self.source, self.step - found[0], found[1], self.folder, self._kept())
 
     def _kept(self) -> str:
@@ -209,22 +236,21 @@ class Loop:
             if not math.isfinite(score):
                 raise Diverged(f"step {self.step}: the validation score is {score}; {self._kept()}")
             self.best.observe(score, self.step, self._current)
-            if not stop:
+            if not stop and self.group.leads:
                 self._picture()
         self.schedule.observe(score)
         return score
 
     def _score(self, batches: Iterator[Any], stop: list[int]) -> float | None:
         """Mean over all validation examples of what `measure` makes small; None when asked to stop."""
-        total, left = torch.zeros((), dtype=torch.float64, device=self.device), len(self.split.validate)
-        while left:
-            if stop:
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        for key in self.source.validations:
+            wished = self.group.vote(lambda: (bool(stop),))
+            if wished()[0]:
                 return None
-            count = min(left, self.batch_size)
             measured = self.task.measure(devices.move(next(batches), self.device))
-            total += next(iter(measured.values())).double() * count
-            left -= count
-        return float(total) / len(self.split.validate)
+            total += next(iter(measured.values())).double() * self.source.count(key)[0]
+        return float(self.group.sum(total)) / len(self.split.validate)
 
     def _picture(self) -> None:
         every = self.settings["validation"]["every"]
@@ -261,8 +287,9 @@ class Loop:
 
     def _save_is_due(self) -> bool:
         every = self.settings["save_steps"]
-        if every and self.step % every == 0:
-            return True
+        return bool(every) and self.step % every == 0
+
+    def _is_late(self) -> bool:
         return time.monotonic() - self.saved_time > 60 * self.settings["save_minutes"]
 
     def save(self) -> None:
@@ -272,6 +299,7 @@ class Loop:
         state = gather(self)
         if bad := checkpoint.nonfinite(state["modules"]):
             raise Diverged(f"step {self.step - 1}: {bad} is not finite after the update; {self._kept()}")
-        checkpoint.set_aside(self.folder, self.saved_step, 1 if self.finished else self.settings["keep"])
-        checkpoint.save(self.folder / checkpoint.LAST, state)
+        if self.group.leads:
+            checkpoint.set_aside(self.folder, self.saved_step, 1 if self.finished else self.settings["keep"])
+            checkpoint.save(self.folder / checkpoint.LAST, state)
         self.saved_step, self.saved_time = self.step, time.monotonic()

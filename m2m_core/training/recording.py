@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..models import devices
+from .distributed import Member
 from .history import History
 from .tracking import Tracker
 
@@ -21,20 +22,22 @@ FOREIGN = ("step", "epoch", "seconds", "attempt")  # columns of the history that
 class Recorder:
     """Holds the scalars of the updates since the last row where they are; nothing waits for the device between rows."""
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
-        self.folder, self.device = folder, device
+    def __init__(self, folder: Path, device: torch.device, group: Member) -> None:
+        self.folder, self.device, self.group = folder, device, group
         self.pending: list[dict[str, torch.Tensor]] = []
+        self._weights: list[float] = []  # of this process in the last of the pending updates, not yet averaged
         self.seconds, self.attempts = 0.0, 1
         self._counted, self._begin = 0, time.monotonic()  # examples, and the moment from which they count
 
     def open(self, step: int) -> None:
-        """Continue the files of the folder after update number `step`."""
-        self.history = History(self.folder / "history.csv", step)
+        """Continue the files of the folder after update number `step`; of several processes the first one writes."""
+        self.history = History(self.folder / "history.csv", step) if self.group.leads else None
         self._first, self._tracker = step + 1, None
 
-    def take(self, scalars: dict[str, torch.Tensor], examples: int) -> None:
-        """Remember the scalars of one update."""
+    def take(self, scalars: dict[str, torch.Tensor], examples: int, weight: float = 1.0) -> None:
+        """Remember the scalars of one update, of which this process saw the part `weight`."""
         self.pending.append(scalars)
+        self._weights.append(weight)
         self._counted += examples
 
     def means(self) -> dict[str, float]:
@@ -53,9 +56,10 @@ class Recorder:
         """Add the rate to `row`, write it down, and begin the next one; returns the whole row."""
         rate = self._counted / max(time.monotonic() - self._begin, 1e-9)
         row = {**row, "samples_per_second": rate, "seconds": self.elapsed(), "attempt": self.attempts}
-        self.history.append(row)
-        curves = {key: value for key, value in row.items() if key not in FOREIGN}
-        self.tracker.scalars(row["step"], {**curves, "memory_MiB": devices.peak_memory(self.device)})
+        if self.history:
+            self.history.append(row)
+            curves = {key: value for key, value in row.items() if key not in FOREIGN}
+            self.tracker.scalars(row["step"], {**curves, "memory_MiB": devices.peak_memory(self.device)})
         self.seconds = row["seconds"]
         self.pending, self._counted, self._begin = [], 0, time.monotonic()
         return row
@@ -93,6 +97,16 @@ class Recorder:
             self._tracker.close()
 
     def _table(self) -> torch.Tensor:
-        """(updates, scalars) float32 on the CPU."""
+        """(updates, scalars) float32 on the CPU, averaged over all processes."""
         values = [value.detach().float() for row in self.pending for value in row.values()]
-        return torch.stack(values).reshape(len(self.pending), -1).cpu()
+        table = torch.stack(values).reshape(len(self.pending), -1).cpu()
+        if first := len(self._weights):
+            table[-first:] = self.group.mean(table[-first:], self._weights)
+            self._hold(table)
+        return table
+
+    def _hold(self, table: torch.Tensor) -> None:
+        """What was averaged once is kept so."""
+        names = list(self.pending[0])
+        self.pending = [dict(zip(names, row.unbind(), strict=True)) for row in table.to(self.device)]
+        self._weights = []

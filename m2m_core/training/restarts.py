@@ -11,8 +11,9 @@ from pathlib import Path
 
 from ..errors import RunError, Stopped
 from ..files import write_json
+from .signals import unstoppable
 
-__all__ = ["again_at_the_time_limit", "fruitful"]
+__all__ = ["again_at_the_time_limit", "asked", "fruitful"]
 
 FRUITLESS = 2  # starts in a row without one completed step that are borne
 MARGIN = 600.0  # seconds before its end in which a job that is asked to stop meets its time limit
@@ -58,14 +59,14 @@ def again_at_the_time_limit(say: Callable[[str], None]) -> Iterator[None]:
         yield
     except Stopped:
         job = os.environ.get("SLURM_JOB_ID")
-        if job and _is_at_its_limit(job) and _asked(["scontrol", "requeue", job]) is not None:
+        if job and _is_at_its_limit(job) and asked(["scontrol", "requeue", job]) is not None:
             say(f"time limit of job {job}: it is queued again and goes on by itself")
         raise
 
 
 def _is_at_its_limit(job: str) -> bool:
     """Whether Slurm lets the job run, but not for long."""
-    state, _, left = (_asked(["squeue", "-h", "-j", job, "-o", "%T %L"]) or "").strip().partition(" ")
+    state, _, left = (asked(["squeue", "-h", "-j", job, "-o", "%T %L"]) or "").strip().partition(" ")
     return state == "RUNNING" and _seconds(left) < MARGIN
 
 
@@ -78,8 +79,11 @@ def _seconds(text: str) -> float:
     return ((days * 24 + hours) * 60 + minutes) * 60.0 + seconds
 
 
-def _asked(command: list[str]) -> str | None:
-    """What a command of Slurm prints, None if it fails."""
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT).stdout
-    return None
+def asked(command: list[str]) -> str | None:
+    """What a command of Slurm prints, None if it fails; a second signal to this job does not stop it."""
+    try:
+        with unstoppable():  # a command inherits what is ignored
+            return subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"{' '.join(command)}: {error}")
+        return None

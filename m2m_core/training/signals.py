@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 
-__all__ = ["stop_requests"]
+__all__ = ["stop_requests", "unstoppable"]
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -31,6 +31,17 @@ def stop_requests() -> Iterator[list[int]]:
         previous = {}
     try:
         yield requests
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def unstoppable() -> Iterator[None]:
+    """Requests to stop are ignored while the block runs, here and in the processes that it starts."""
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
+    try:
+        yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 import torch
 
-from .. import __version__
+from .. import __version__, registry
 from ..data.catalogue import Sample
 from ..data.fields import verify
 from ..files import replaced, write_json
@@ -20,6 +20,8 @@ from ..models.weights import save_weights
 from ..provenance import fingerprint
 from ..tasks.protocol import Study, build
 from ..tasks.study import read_study
+from . import gpus, granted
+from .launch import members
 from .loop import Loop, fit
 from .progress import Progress
 from .restarts import again_at_the_time_limit
@@ -34,22 +36,32 @@ def train(
 
     Returns a line about the result. Writes the model, its history, and its record: settings, versions, hardware, time.
     """
-    torch.set_num_threads(running["training"]["threads"])
-    devices.keep_memory()
     experiment = {**settings, **running, "training": {**settings["training"], **running["training"]}}
+    if line := granted.check(experiment["training"]):
+        job.say(line)
+    torch.set_num_threads(max(1, running["training"]["threads"] // running["training"]["gpus"]))
+    devices.keep_memory()
     study = read_study(experiment, files, fold)
     verify(study.catalogue.training(fold), job.params.verify)
     identity = identity_of(settings, study)
     folder = Path(job.params.folder.format(**job.wildcards)) / identity
     _outlast(folder, job.say)
-    with Progress(job) as progress:
-        with again_at_the_time_limit(job.say):
-            loop = fit(build(study), experiment, folder, identity, progress, job.say)
+    with gpus.chosen(experiment["training"], job.say), Progress(job) as progress:
+        order = _order(experiment, files, fold, folder, identity)
+        with again_at_the_time_limit(job.say), members(experiment["training"], order, job.say) as group:
+            loop = fit(build(study), experiment, folder, identity, progress, job.say, group)
     sha256 = save_weights(outputs.model, loop.weights())
     with replaced(outputs.history) as temporary:
         shutil.copyfile(folder / "history.csv", temporary)
     write_json(outputs.record, _record(settings, study, loop, identity, sha256))
     return _result(loop)
+
+
+def _order(experiment: Mapping[str, Any], files: Any, fold: int, folder: Path, identity: str) -> dict[str, Any]:
+    """What the other processes of a training have to know (JSON)."""
+    paths = {name: str(getattr(files, name)) for name in ("catalogue", "statistics", "crops")}
+    known = {"experiment": experiment, "files": paths, "fold": fold, "folder": str(folder), "identity": identity}
+    return {**known, "plugins": list(registry.PLUGINS)}
 
 
 def _outlast(folder: Path, say: Callable[[str], None]) -> None:
@@ -93,7 +105,7 @@ def _record(settings: Mapping[str, Any], study: Study, loop: Loop, identity: str
         "parameters": sum(p.numel() for module in loop.task.modules.values() for p in module.parameters()),
         "attempts": loop.recorder.attempts,
         "seconds": loop.recorder.seconds,
-        "hardware": devices.hardware(loop.device),
+        "hardware": {**devices.hardware(loop.device), "processes": loop.group.size},
         "versions": {"m2m_core": __version__, "python": platform.python_version(), **_versions()},
     }
 

@@ -31,6 +31,8 @@ def check(path, value, raw=None):
         (f"{D}/folds", {"given": [["0000", "0001"], ["0001"]]}, "datasets.nbody.folds: in more than one place: '0001'"),
         (f"{D}/folds", {"given": [["0000"], ["0001"]]}, "datasets.nbody.folds: in no fold: '0002', '0003'"),
         (f"{D}/source", {**FILES, "periodic": False}, "experiments.vnet.model.padding: periodic, but the dataset is not"),
+        (f"{E}/training", {"batch_size": 3, "gpus": 2, "nodes": 2}, "experiments.vnet.training.batch_size: 3, for 4 processes (training.gpus x training.nodes); expected at least 4"),
+        (f"{E}/training", {"device": "cuda:1", "gpus": 2}, "experiments.vnet.training.device: cuda:1 for 2 processes; expected auto, cuda or cpu"),
         ("ablations", {"d": {"of": "vnet", "vary": {"model.depth": [2, 7]}}}, "ablations.d (model.depth = 7): experiments.vnet.model.depth: 7; at most 6"),
     ],
 )  # fmt: skip

@@ -6,6 +6,7 @@ import signal
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from m2m_core import registry
@@ -14,6 +15,7 @@ from m2m_core.lock import exclusive
 from m2m_core.tasks.protocol import build
 from m2m_core.training.loop import Loop, fit
 from m2m_core.training.tracking import Tracker
+from tests.tasks.pipeline import Files, training
 from tests.tasks.studies import EXPERIMENTS, experiment, fields, study
 from tests.training.toys import same, weights
 
@@ -168,6 +170,20 @@ def test_half_precision_repeats(make, tmp_path):
     first, second = (run(make, tmp_path / name, precision="bf16", epochs=1) for name in "ab")
     assert same(weights(first.task), weights(second.task))
     assert all(value.dtype != torch.bfloat16 for value in weights(first.task).values())
+
+
+@pytest.mark.parametrize("batch_size", [2, 3])
+def test_several_processes_train_the_model_of_one(known, tmp_path, batch_size):
+    name, catalogue = known
+    models = []
+    for gpus, folder in [(1, "alone"), (2, "two"), (2, "again")]:
+        files = Files(tmp_path / folder, catalogue, task=name)
+        training(files, gpus=gpus, batch_size=batch_size, clip=1.0, ema=0.9)
+        models.append(safetensors.torch.load_file(files.model))
+    alone, two, again = models
+    assert alone.keys() == two.keys() and same(two, again)
+    for key, value in alone.items():
+        torch.testing.assert_close(value, two[key], rtol=1e-4, atol=1e-5)
 
 
 # ---- stopping and going on

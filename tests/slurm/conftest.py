@@ -50,13 +50,6 @@ class ClusterProject(Project):
         super().__init__(folder)
         (folder / "slurm").symlink_to("workflow/profiles/slurm")
 
-    def at_home(self, folder: Path) -> Project:
-        """A copy in `folder` that runs on this machine alone."""
-        copy = object.__new__(Project)
-        copy.folder, copy.config = folder, self.config
-        shutil.copytree(self.folder, folder, symlinks=True)
-        return copy
-
     def jobs(self, rule: str = "rule_training") -> dict[str, tuple[str, str]]:
         """Rule with wildcards -> (number, state) of this user's jobs in the queue."""
         command = ["squeue", "-h", "-t", "all", "-o", "%i|%T|%k|%Z"]

@@ -1,40 +1,60 @@
 """Whatever befalls a training on a cluster, it ends with the weights of one that was left in peace."""
 
 import os
+import shutil
 import signal
 import subprocess
+from copy import deepcopy
 
 import pytest
 
-from tests.slurm.conftest import processes_of
+from tests.slurm.conftest import ClusterProject, processes_of
+from tests.workflow.conftest import Project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
-FOLDS = range(4)
+FOLDS = range(5)
+
+
+@pytest.fixture(scope="module")
+def prepared(slurm, tmp_path_factory):
+    """A project with five trainings to do, of about half a minute each."""
+    project = ClusterProject(tmp_path_factory.mktemp("cluster") / "ready to train")
+    project.config["datasets"]["boxes"]["folds"] = {"count": 5}
+    project.config["experiments"]["tiny"]["training"].update(epochs=1000, save_steps=100)
+    project.save()
+    project.run("--until", "statistics", "crops", where=Project.where)
+    return project
+
+
+@pytest.fixture(scope="module")
+def reference(prepared):
+    """The models that the trainings end with in peace, on this machine."""
+    project = copied(prepared, prepared.folder.parent / "in peace")
+    project.run("--until", "training", where=Project.where)
+    return models(project)
 
 
 @pytest.fixture
-def long(cluster, tmp_path):
-    """Four trainings of about a minute, and the models that they end with on this machine."""
-    cluster.config["datasets"]["boxes"]["folds"] = {"count": 4}
-    cluster.config["experiments"]["tiny"]["training"].update(epochs=1500, save_steps=100)
-    cluster.save()
-    reference = cluster.at_home(tmp_path / "in peace")
-    reference.run("--until", "training")
-    return cluster, models(reference)
+def project(prepared, tmp_path):
+    """A copy in which nothing is trained yet."""
+    return copied(prepared, tmp_path / "on a cluster")
 
 
-def models(project):
-    return [project.path(f"experiments/tiny/fold-{fold}/model.safetensors").read_bytes() for fold in FOLDS]
+def copied(project, folder):
+    copy = object.__new__(ClusterProject)
+    copy.folder, copy.config = folder, deepcopy(project.config)
+    shutil.copytree(project.folder, copy.folder, symlinks=True)
+    return copy
+
+
+def models(project, folds=FOLDS):
+    return [project.path(f"experiments/tiny/fold-{fold}/model.safetensors").read_bytes() for fold in folds]
 
 
 def job_of(project, fold):
     """The number of the running training job of a fold that has saved."""
-    job = project.jobs().get(f"rule_training_wildcards_tiny_{fold}", ("", ""))
-    return job[0] if job[1] == "RUNNING" and project.checkpoint(fold) and processes_of(job[0]) else None
-
-
-def node_of(job):
-    return subprocess.run(["squeue", "-h", "-j", job, "-o", "%N"], capture_output=True, text=True).stdout.strip()
+    number, state = project.jobs().get(f"rule_training_wildcards_tiny_{fold}", ("", ""))
+    return number if state == "RUNNING" and project.checkpoint(fold) and processes_of(number) else None
 
 
 def cancel(job):
@@ -46,56 +66,53 @@ def kill_everything(job):
         os.kill(pid, signal.SIGKILL)
 
 
-def preempt(job):
-    """A job of a partition that comes first takes the whole node."""
-    command = ["sbatch", "-p", "urgent", "-w", node_of(job), "--exclusive", "-o", "/dev/null", "--wrap", "sleep 3"]
-    subprocess.run(command, check=True, capture_output=True)
-
-
 def requeue(job):
     subprocess.run(["scontrol", "requeue", job], check=True)
 
 
-def test_cancelled_killed_preempted_and_requeued(long):
-    project, reference = long
+def preempt(job):
+    """A job of a partition that comes first takes the whole node."""
+    node = subprocess.run(["squeue", "-h", "-j", job, "-o", "%N"], capture_output=True, text=True).stdout.strip()
+    command = ["sbatch", "-p", "urgent", "-w", node, "--exclusive", "-o", "/dev/null", "--wrap", "sleep 3"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def shorten(job):
+    """Its time is up; the next attempt has more."""
+    subprocess.run(["scontrol", "update", f"JobId={job}", "TimeLimit=1"], check=True)
+
+
+def lengthen(job):
+    subprocess.run(["scontrol", "update", f"JobId={job}", "TimeLimit=60"], check=True)
+
+
+def test_cancelled_killed_requeued_preempted_and_over_the_time_limit(project, reference):
     process = project.start("--until", "training")
+    over = project.until(lambda: job_of(project, 4))
+    shorten(over)
     for fold, befall in enumerate([cancel, kill_everything, requeue, preempt]):
         befall(project.until(lambda fold=fold: job_of(project, fold)))
-    output, _ = process.communicate(timeout=420)
+    project.until(lambda: project.jobs()["rule_training_wildcards_tiny_4"] == (over, "PENDING"))
+    lengthen(over)
+    output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
     assert models(project) == reference
     assert all(project.attempts(fold) >= 2 for fold in FOLDS)
-
-
-def test_over_the_time_limit(long):
-    """The limit of a minute is met by all four: each is queued again by itself, and no retry is used."""
-    project, reference = long
-    limit = ("--set-resources", "training:runtime=1", "training:slurm_extra=--signal=TERM@30", "--retries", "0")
-    process = project.start("--until", "training", *limit)
-    output, _ = process.communicate(timeout=540)
-    assert process.returncode == 0, output
-    assert models(project) == reference
-    assert max(project.attempts(fold) for fold in FOLDS) >= 2
-    logs = [path.read_text() for path in project.path("logs/training/tiny").glob("*.log")]
+    logs = [path.read_text() for path in project.path("slurm_logs/rule_training").rglob("*.log")]
     assert any("it is queued again and goes on by itself" in text for text in logs)
 
 
-def test_a_driver_that_was_killed(long):
+def test_a_driver_that_was_killed(project, reference):
     """Trainings at work go on and are waited for; what else the killed Snakemake queued is cancelled."""
-    project, reference = long
-    process = project.start("--until", "training", "--jobs", "2")
-    jobs = project.until(lambda: [job for fold in FOLDS if (job := job_of(project, fold))])
+    project.config["datasets"]["boxes"]["folds"]["run"] = [0, 1]
+    project.save()
+    process = project.start("--until", "training")
+    jobs = project.until(lambda: [job for fold in (0, 1) if (job := job_of(project, fold))])
     process.kill()
     process.wait()
     process.stdout.close()
     output = project.run("--until", "training")
     assert "which was killed, are removed" in output
-    assert f"job {jobs[0]} of an earlier run, which was killed, goes on training: it is waited for" in output
-    assert models(project) == reference
-    assert project.attempts(int(project_fold(project, jobs[0]))) == 1
-
-
-def project_fold(project, job):
-    """The fold that a job trained."""
-    logs = project.path("slurm_logs").glob(f"rule_training/tiny_*/{job}.log")
-    return next(logs).parent.name.removeprefix("tiny_")
+    assert all(f"job {job} of an earlier run, which was killed, goes on training" in output for job in jobs)
+    assert models(project, (0, 1)) == reference[:2]
+    assert project.attempts(0) == project.attempts(1) == 1

@@ -14,7 +14,7 @@ from tests.tasks.studies import experiment, study
 
 __all__ = ["Files", "training"]
 
-RUNNING = ("workers", "save_steps", "save_minutes", "keep", "threads")
+RUNNING = ("workers", "save_steps", "save_minutes", "keep", "gpus", "nodes", "threads")
 PRIVATE = ("dataset", "evaluation", "inference")
 
 

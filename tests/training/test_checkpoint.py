@@ -130,5 +130,5 @@ def test_of_another_model(tmp_path):
 def test_what_a_training_saves_is_plain(tmp_path):
     train(tmp_path, Toy(validate=2), validation={"fraction": 0.1, "every": 1, "patience": 3}, ema=0.9)
     state = torch.load(tmp_path / "last.pt", weights_only=True)
-    assert state["environment"].keys() == {"device", "torch", "numpy", "threads"}
+    assert state["environment"].keys() == {"device", "torch", "numpy", "threads", "processes"}
     assert state["step"] == 12 and state["best"]["weights"] and state["average"]

@@ -26,6 +26,8 @@ SETTINGS = {
     "keep": 2,
     "workers": 0,
     "device": "cpu",
+    "gpus": 1,
+    "nodes": 1,
     "threads": 1,
 }
 VALIDATION = {"fraction": 0.1, "every": 1, "patience": None}

@@ -47,10 +47,10 @@ class Project:
     def save(self) -> None:
         (self.folder / "config/config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
 
-    def start(self, *arguments: str, **options) -> subprocess.Popen:
+    def start(self, *arguments: str, where: tuple[str, ...] | None = None, **options) -> subprocess.Popen:
         environment = {**os.environ, "PYTHONPATH": "", "COLUMNS": "200"}
         return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", *self.where, *arguments],
+            [sys.executable, "-m", "snakemake", *(where or self.where), *arguments],
             cwd=self.folder,
             env=environment,
             text=True,
@@ -59,9 +59,9 @@ class Project:
             **options,
         )
 
-    def run(self, *arguments: str, expected: int = 0) -> str:
-        process = self.start(*arguments)
-        output, _ = process.communicate(timeout=300)
+    def run(self, *arguments: str, expected: int = 0, **options) -> str:
+        process = self.start(*arguments, **options)
+        output, _ = process.communicate(timeout=900)
         assert process.returncode == expected, output
         return output
 

@@ -117,6 +117,23 @@ def test_a_bad_file_ends_with_one_line_and_the_exit_code_of_data(project, damage
     assert project_errors.read_text().count("\n") == 1
 
 
+def test_when_a_fold_fails_the_others_are_finished_and_reported(project):
+    for checkpoint in project.path("experiments/tiny/fold-1/training").glob("*/last.pt"):
+        checkpoint.write_bytes(b"torn")
+    project.config["experiments"]["tiny"]["training"]["epochs"] = 4
+    project.save()
+    output = project.run(expected=4)
+    assert "training tiny 1: error: " in output and "last.pt: not a readable checkpoint" in output
+    assert f"A report of what is there is at {project.path('report-partial.html')}" in output
+    page = project.path("report-partial.html").read_text()
+    assert "1 of 2 folds evaluated" in page
+    for checkpoint in project.path("experiments/tiny/fold-1/training").glob("*/last.pt"):
+        checkpoint.unlink()
+    project.run()
+    assert "2 of 2 folds evaluated" in project.path("report.html").read_text()
+    assert not project.path("report-partial.html").exists()
+
+
 def test_a_bad_config_ends_at_once_with_one_line_and_its_exit_code(project):
     project.config["experiments"]["tiny"]["model"]["widht"] = 4
     project.save()

@@ -1,6 +1,11 @@
 # Config, paths and params of all rules: the only file that spells a path.
+import gc
+import inspect
+import json
+import subprocess
 import sys
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 HOME = Path(workflow.basedir).parent
@@ -17,6 +22,7 @@ from m2m_core.script import ERRORS, last_error, use_library
 from m2m_core.stages import Stages, is_simulated
 
 use_library(HOME)
+gc.set_threshold(100_000, 50, 50)  # a DAG is millions of objects that live to the end: seldom look for dead ones
 
 
 def or_exit(stage, function, *arguments, **options):
@@ -62,6 +68,7 @@ FIGURE = f"{EXPERIMENT}/figures/{{figure}}.svg"
 REPORT = f"{RESULTS}/report.html"
 ARCHIVE = f"{RESULTS}/archive.zip"
 ARCHIVE_WITH_PREDICTIONS = f"{RESULTS}/archive-with-predictions.zip"
+PARTIAL_REPORT = f"{RESULTS}/report-partial.html"
 ERROR_LINES = f"{RESULTS}/{ERRORS}"
 LOCKS = ".snakemake/locks"
 
@@ -78,100 +85,88 @@ wildcard_constraints:
     fold=r"\d+",
 
 
-def experiment(wildcards):
-    return CONFIG.experiments[wildcards.experiment]
+PARTS = ("fold", "shard")  # of what has one setting: wildcards that make no difference to it
+MADE_BY = {
+    STATISTICS: "statistics",
+    CROPS: "crops",
+    MODEL: "training",
+    RECORD: "training",
+    HISTORY: "training",
+    PREDICTIONS: "inference",
+    EVALUATION: "evaluation",
+}
+
+
+def quick(function):
+    """Snakemake asks for the signature of a function five times a job: it is told what is known."""
+    function.__signature__ = inspect.signature(function)
+    return function
 
 
 def dataset_of(name):
     return CONFIG.experiments[name].dataset
 
 
-def shared(path, stage):
-    """An input made by `stage`, of the experiment that makes it for all that are equal so far."""
-    return lambda w: path.format(**{**w, "experiment": STAGES.owner(w.experiment, stage)})
+@cache
+def place(path, name):
+    """Where an experiment finds a file: with its dataset, or with the experiment that makes it for all that are equal."""
+    if path not in MADE_BY:
+        return path.replace("{dataset}", dataset_of(name))
+    return path.replace("{experiment}", STAGES.owner(name, MADE_BY[path]))
 
 
-def of_dataset(path):
-    """An input of the dataset that an experiment uses."""
-    return lambda w: path.format(dataset=dataset_of(w.experiment))
+def of_experiment(**paths):
+    """The named inputs of a rule that has the wildcard `experiment`, and perhaps `fold`."""
+
+    @cache
+    def patterns(name):
+        return {key: place(path, name) for key, path in paths.items()}
+
+    @quick
+    def inputs(wildcards):
+        fold = wildcards.get("fold", "")
+        return {key: path.replace("{fold}", fold) for key, path in patterns(wildcards.experiment).items()}
+
+    return inputs
 
 
+@quick
 def moments_of(wildcards):
-    dataset = dataset_of(wildcards.experiment)
-    return [MOMENTS.format(dataset=dataset, transform=t) for t in STAGES.transforms(wildcards.experiment)]
+    path = place(MOMENTS, wildcards.experiment)
+    return [path.format(transform=transform) for transform in STAGES.transforms(wildcards.experiment)]
 
 
 @cache
-def files_of(name):
+def results_of(name):
     """Everything that is known about an experiment when all its folds are evaluated."""
-    return [
-        described(name)["catalogue"],
-        *(path for fold in described(name)["folds"].values() for path in fold.values()),
-    ]
+    known = described(name)
+    return [known["catalogue"], *(path for fold in known["folds"].values() for path in fold.values())]
+
+
+@quick
+def files_of(wildcards):
+    return results_of(wildcards.experiment)
+
+
+def all_results(wildcards):
+    """What the page shows, each file once."""
+    each = ([*results_of(name), *figures_of(name).values()] for name in CONFIG.experiments)
+    return list(dict.fromkeys(chain.from_iterable(each)))
 
 
 @cache
 def described(name):
     """An experiment for the report: its settings and where its results are, those shared with others included."""
-    stages = {EVALUATION: "evaluation", PREDICTIONS: "inference", HISTORY: "training", RECORD: "training"}
+    paths = {Path(path).name: place(path, name) for path in (EVALUATION, PREDICTIONS, HISTORY, RECORD)}
     folds = {
-        fold: {
-            Path(path).name: path.format(experiment=STAGES.owner(name, stage), fold=fold)
-            for path, stage in stages.items()
-        }
-        for fold in STAGES.folds(name)
+        fold: {file: path.replace("{fold}", str(fold)) for file, path in paths.items()} for fold in STAGES.folds(name)
     }
-    return {**STAGES.description(name), "folds": folds, "catalogue": CATALOGUE.format(dataset=dataset_of(name))}
+    return canonical({**STAGES.description(name), "folds": folds, "catalogue": place(CATALOGUE, name)})
 
 
 @cache
 def figures_of(name):
     return {figure: FIGURE.format(experiment=name, figure=figure) for figure in STAGES.figures(name)}
-
-
-def report_settings():
-    """The page: the whole config, and every experiment."""
-    return canonical({**STAGES.report(), "experiments": [described(name) for name in CONFIG.experiments]})
-
-
-def report_figures():
-    return {name: figures_of(name) for name in CONFIG.experiments}
-
-
-def kept(*more):
-    """What an archive has of the results, each after what it is made of."""
-    stages = {
-        STATISTICS: "statistics",
-        CROPS: "crops",
-        MODEL: "training",
-        RECORD: "training",
-        HISTORY: "training",
-        **dict.fromkeys(more, "inference"),
-        EVALUATION: "evaluation",
-    }
-    datasets = dict.fromkeys(map(dataset_of, CONFIG.experiments))
-    paths = [CATALOGUE.format(dataset=dataset) for dataset in datasets]
-    paths += [
-        MOMENTS.format(dataset=dataset_of(e), transform=t) for e in CONFIG.experiments for t in STAGES.transforms(e)
-    ]
-    for name in CONFIG.experiments:
-        for fold in STAGES.folds(name):
-            paths += [path.format(experiment=STAGES.owner(name, stage), fold=fold) for path, stage in stages.items()]
-    figures = [path for files in report_figures().values() for path in files.values()]
-    return list(dict.fromkeys([*paths, *figures, REPORT]))
-
-
-def archive_settings(wildcards):
-    """The config and what made the report; the digest of all code that goes into the archive, comments included."""
-    portable = Portable(RESULTS, CONFIG.plugins)
-    page = {"settings": report_settings(), "figures": report_figures(), "path": REPORT}
-    known = {
-        "results": RESULTS,
-        "plugins": CONFIG.plugins,
-        "report": page,
-        "code": code_digest(portable.plugin_files()),
-    }
-    return canonical({**known, "config": portable.config(CONFIG.model_dump(), CONFIG.variants)})
 
 
 def samples_of(wildcards):
@@ -192,7 +187,60 @@ def canonical(value):
 
 def settings(stage):
     """What `stage` reads of the config, and the digest of the code it runs: a function of the wildcards alone."""
-    return lambda wildcards: canonical(getattr(STAGES, stage)(**wildcards))
+
+    @cache
+    def of(*names):
+        return canonical(getattr(STAGES, stage)(*names))
+
+    return quick(lambda wildcards: of(*(name for key, name in wildcards.items() if key not in PARTS)))
+
+
+@cache
+def drawing(figure):
+    return canonical(STAGES.figure(figure))
+
+
+@quick
+def figure_settings(wildcards):
+    return {"experiment": described(wildcards.experiment), **drawing(wildcards.figure)}
+
+
+def report_settings(wildcards):
+    """The whole config once, and what it does not say of each experiment."""
+    experiments = [
+        {key: value for key, value in described(name).items() if key != "config"} for name in CONFIG.experiments
+    ]
+    return canonical({**STAGES.report(), "experiments": experiments})
+
+
+def figures_of_all(wildcards):
+    return {name: figures_of(name) for name in CONFIG.experiments}
+
+
+def kept(*more):
+    """What an archive has of the results, each after what it is made of."""
+    made = (STATISTICS, CROPS, MODEL, RECORD, HISTORY, *more, EVALUATION)
+    paths = [place(CATALOGUE, name) for name in CONFIG.experiments]
+    for name in CONFIG.experiments:
+        paths += [place(MOMENTS, name).format(transform=transform) for transform in STAGES.transforms(name)]
+    for name in CONFIG.experiments:
+        folds = map(str, STAGES.folds(name))
+        paths += [place(path, name).replace("{fold}", fold) for fold in folds for path in made]
+    figures = [path for name in CONFIG.experiments for path in figures_of(name).values()]
+    return list(dict.fromkeys([*paths, *figures, REPORT]))
+
+
+def archive_settings(wildcards):
+    """The config and what made the report; the digest of all code that goes into the archive, comments included."""
+    portable = Portable(RESULTS, CONFIG.plugins)
+    page = {"settings": report_settings(wildcards), "figures": figures_of_all(wildcards), "path": REPORT}
+    known = {
+        "results": RESULTS,
+        "plugins": CONFIG.plugins,
+        "report": page,
+        "code": code_digest(portable.plugin_files()),
+    }
+    return canonical({**known, "config": portable.config(CONFIG.model_dump(), CONFIG.variants)})
 
 
 def catalogue_settings(wildcards):
@@ -204,12 +252,32 @@ def catalogue_settings(wildcards):
     return canonical({**STAGES.catalogue(wildcards.dataset), "files": files})
 
 
+@quick
+def training_threads(wildcards):
+    training = CONFIG.experiments[wildcards.experiment].training
+    return training.threads or 8 * training.gpus
+
+
+@quick
+def gpus_of(wildcards):
+    """GPUs on each node."""
+    training = CONFIG.experiments[wildcards.experiment].training
+    return 0 if training.device == "cpu" else training.gpus
+
+
+@quick
+def nodes_of(wildcards):
+    return CONFIG.experiments[wildcards.experiment].training.nodes
+
+
+@quick
 def running(wildcards, threads):
     """What does not change a result: taking `threads` keeps a parameter from making anything stale."""
     settings = STAGES.running(wildcards.experiment)
     return {**settings, "training": {**settings["training"], "threads": threads}}
 
 
+@quick
 def verify_of(wildcards, threads):
     """As above."""
     return CONFIG.datasets[dataset_of(wildcards.experiment)].verify
@@ -220,7 +288,8 @@ def begin():
     run = getattr(getattr(workflow.scheduler, "_executor", None), "run_uuid", None)  # that of the Slurm executor
     for line in driver.take_over(RESULTS, run):
         print(f"results: {line}", file=sys.stderr)
-    Path(ERROR_LINES).unlink(missing_ok=True)
+    for path in (ERROR_LINES, PARTIAL_REPORT):
+        Path(path).unlink(missing_ok=True)
 
 
 def say_where_the_report_is():
@@ -228,7 +297,25 @@ def say_where_the_report_is():
         print(f"The report is at {Path(REPORT).resolve()}", file=sys.stderr)
 
 
+def without_what_is_stale(described):
+    """An experiment with those of its folds alone that this run made or found up to date."""
+    stale = {path for job in workflow.dag.needrun_jobs() if not workflow.dag.finished(job) for path in job.output}
+    folds = {fold: {} if stale & set(files.values()) else files for fold, files in described["folds"].items()}
+    return {**described, "folds": folds}
+
+
+def report_what_is_there():
+    """Of the folds that did not fail, in a process of its own: it may be that this one cannot draw."""
+    settings = {**STAGES.report(), "experiments": [without_what_is_stale(described(e)) for e in CONFIG.experiments]}
+    figures = {name: list(figures_of(name)) for name in CONFIG.experiments}
+    asked = {"settings": settings, "figures": figures, "path": PARTIAL_REPORT}
+    command = [sys.executable, "-m", "m2m_core.report.partial"]
+    if not subprocess.run(command, input=json.dumps(asked), text=True, capture_output=True).returncode:
+        print(f"A report of what is there is at {Path(PARTIAL_REPORT).resolve()}", file=sys.stderr)
+
+
 def exit_with_the_error_of_the_job():
+    report_what_is_there()
     lines, code = last_error(ERROR_LINES)
     for line in lines:
         print(line, file=sys.stderr)

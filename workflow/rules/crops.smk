@@ -1,7 +1,7 @@
 # Crops: the lattices on which examples are cut out of the fields.
 rule crops:
     input:
-        catalogue=of_dataset(CATALOGUE),
+        unpack(of_experiment(catalogue=CATALOGUE)),
     output:
         CROPS,
     log:

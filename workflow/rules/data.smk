@@ -4,8 +4,6 @@ rule simulation:
         SAMPLE_FILE,
     log:
         f"{LOGS}/simulation/{{dataset}}/{{sample}}.log",
-    group:
-        "simulation"
     conda:
         ENVIRONMENT
     params:

@@ -1,11 +1,11 @@
 # Evaluation: every held-out sample against the truth, and the baselines beside it.
 rule evaluation:
     input:
-        catalogue=of_dataset(CATALOGUE),
-        statistics=shared(STATISTICS, "statistics"),
-        crops=shared(CROPS, "crops"),
-        record=shared(RECORD, "training"),
-        predictions=shared(PREDICTIONS, "inference"),
+        unpack(
+            of_experiment(
+                catalogue=CATALOGUE, statistics=STATISTICS, crops=CROPS, record=RECORD, predictions=PREDICTIONS
+            )
+        ),
     output:
         EVALUATION,
     log:
@@ -14,7 +14,7 @@ rule evaluation:
         ENVIRONMENT
     threads: 2
     params:
-        settings=lambda w: canonical(STAGES.evaluation(w.experiment)),
+        settings=settings("evaluation"),
         verify=verify_of,
         plugins=CONFIG.plugins,
         errors=ERROR_LINES,

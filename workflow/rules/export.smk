@@ -1,11 +1,7 @@
 # Export: the model of a fold with its normalisation, one file that torch alone loads; `snakemake export` makes all.
 rule emulator:
     input:
-        catalogue=of_dataset(CATALOGUE),
-        statistics=shared(STATISTICS, "statistics"),
-        crops=shared(CROPS, "crops"),
-        model=shared(MODEL, "training"),
-        record=shared(RECORD, "training"),
+        unpack(of_experiment(catalogue=CATALOGUE, statistics=STATISTICS, crops=CROPS, model=MODEL, record=RECORD)),
     output:
         EMULATOR,
     log:
@@ -14,7 +10,7 @@ rule emulator:
         ENVIRONMENT
     threads: 2
     params:
-        settings=lambda w: canonical(STAGES.export(w.experiment)),
+        settings=settings("export"),
         plugins=CONFIG.plugins,
         errors=ERROR_LINES,
     script:

@@ -1,11 +1,7 @@
 # Inference: the held-out samples of a fold, whole, in physical units.
 rule inference:
     input:
-        catalogue=of_dataset(CATALOGUE),
-        statistics=shared(STATISTICS, "statistics"),
-        crops=shared(CROPS, "crops"),
-        model=shared(MODEL, "training"),
-        record=shared(RECORD, "training"),
+        unpack(of_experiment(catalogue=CATALOGUE, statistics=STATISTICS, crops=CROPS, model=MODEL, record=RECORD)),
     output:
         PREDICTIONS,
     log:
@@ -14,7 +10,7 @@ rule inference:
         ENVIRONMENT
     threads: 8
     params:
-        settings=lambda w: canonical(STAGES.inference(w.experiment)),
+        settings=settings("inference"),
         verify=verify_of,
         plugins=CONFIG.plugins,
         errors=ERROR_LINES,

@@ -1,7 +1,7 @@
 # Report: the figures of each experiment, and one page for the whole config.
 rule figure:
     input:
-        lambda w: files_of(w.experiment),
+        files_of,
     output:
         report(
             FIGURE,
@@ -11,13 +11,11 @@ rule figure:
         ),
     log:
         f"{LOGS}/figure/{{experiment}}/{{figure}}.log",
-    group:
-        "figures"
     conda:
         ENVIRONMENT
     params:
-        settings=lambda w: canonical({**STAGES.figure(w.figure), "experiment": described(w.experiment)}),
-        caption=lambda w: STAGES.caption(w.figure),
+        settings=figure_settings,
+        caption=quick(lambda w: STAGES.caption(w.figure)),
         plugins=CONFIG.plugins,
         errors=ERROR_LINES,
     script:
@@ -26,7 +24,7 @@ rule figure:
 
 rule report:
     input:
-        [path for name in CONFIG.experiments for path in [*files_of(name), *figures_of(name).values()]],
+        all_results,
     output:
         report(REPORT, category="Report", caption="../report/report.rst"),
     log:
@@ -34,8 +32,8 @@ rule report:
     conda:
         ENVIRONMENT
     params:
-        settings=report_settings(),
-        figures=report_figures(),
+        settings=report_settings,
+        figures=figures_of_all,
         plugins=CONFIG.plugins,
         errors=ERROR_LINES,
     script:

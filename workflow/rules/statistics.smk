@@ -20,7 +20,7 @@ rule moments:
 
 rule statistics:
     input:
-        catalogue=of_dataset(CATALOGUE),
+        unpack(of_experiment(catalogue=CATALOGUE)),
         moments=moments_of,
     output:
         STATISTICS,
@@ -29,7 +29,7 @@ rule statistics:
     conda:
         ENVIRONMENT
     params:
-        settings=lambda w: canonical(STAGES.statistics(w.experiment)),
+        settings=settings("statistics"),
         plugins=CONFIG.plugins,
         errors=ERROR_LINES,
     script:

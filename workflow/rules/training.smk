@@ -1,9 +1,7 @@
 # Training: one model a fold. Its state lives in an undeclared folder, which Snakemake never deletes.
 rule training:
     input:
-        catalogue=of_dataset(CATALOGUE),
-        statistics=shared(STATISTICS, "statistics"),
-        crops=shared(CROPS, "crops"),
+        unpack(of_experiment(catalogue=CATALOGUE, statistics=STATISTICS, crops=CROPS)),
     output:
         model=MODEL,
         record=RECORD,
@@ -12,11 +10,14 @@ rule training:
         f"{LOGS}/training/{{experiment}}/fold-{{fold}}.log",
     conda:
         ENVIRONMENT
-    threads: lambda w: experiment(w).training.threads or 8
-    resources:
-        gpu=1,
+    threads: training_threads
+    resources:  # Slurm counts `gpu` over all nodes and `gres` on each; without GPUs it needs a task for each node
+        gpu=lambda w: gpus_of(w) if nodes_of(w) == 1 else 0,
+        gres=lambda w: f"gpu:{gpus_of(w)}" if gpus_of(w) and nodes_of(w) > 1 else "",
+        nodes=nodes_of,
+        tasks=lambda w: 0 if gpus_of(w) else nodes_of(w),
     params:
-        settings=lambda w: canonical(STAGES.training(w.experiment)),
+        settings=settings("training"),
         running=running,
         folder=TRAINING_STATE,
         verify=verify_of,
