@@ -142,6 +142,19 @@ class Stages:
         code += self._code(experiment, ("task",))
         return self._with_code({"evaluation": metrics}, "m2m_core.evaluation", *code)
 
+    def export(self, experiment: str) -> dict[str, Any]:
+        """One file that holds a trained model with its normalisation."""
+        task = self._chosen(experiment, "task")["name"]
+        entry = find("export", task, f"{self.config.origin(experiment)}.task: it has no exported form")
+        normal = self._of(experiment).model_dump()["normalize"].values()
+        torch_kinds = {"torch_transform": "transform", "torch_scaling": "scaling"}
+        pairs = {(kind, n[chosen]) for n in normal for kind, chosen in torch_kinds.items()}
+        code = [find(*pair) for pair in sorted(pairs) if pair[1] in registry.entries(pair[0])]
+        keys = {"task": task, "experiment": experiment, "inference": self._of(experiment).inference.model_dump()}
+        return self._with_code(
+            keys, "m2m_core.export.stage", entry, *code, *self._code(experiment, ("task", "model", "geometry"))
+        )
+
     # ---- of the report
 
     def figures(self, experiment: str) -> list[str]:

@@ -17,6 +17,7 @@ WITH_TORCH = (
     "models",
     "losses",
     "tasks",
+    "export",
     "training",
     "training.py",
     "inference",

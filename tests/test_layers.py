@@ -12,14 +12,14 @@ FLOORS = [  # the modules of the first may use each other
     {"data", "simulations", "models", "losses", "metrics"},
     {"statistics", "crops"},
     {"tasks", "door"},
-    {"training", "inference", "evaluation", "report"},
-    {"script", "driver"},
+    {"training", "inference", "evaluation", "export", "report"},
+    {"script", "driver", "archive"},
     {"explain"},
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 PACKAGE = Path(__file__).parents[1] / "m2m_core"
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
-TOP = {"__version__"}
+TOP = {"__version__", "CITATION"}
 
 
 def room(path):

@@ -9,7 +9,7 @@ from .. import __version__
 from .page import write
 from .results import results_of
 
-__all__ = ["write_report"]
+__all__ = ["described_by", "write_report"]
 
 PACKAGES = ("snakemake", "torch", "numpy", "scipy", "h5py", "pandas", "matplotlib")
 
@@ -17,9 +17,14 @@ PACKAGES = ("snakemake", "torch", "numpy", "scipy", "h5py", "pandas", "matplotli
 def write_report(settings: Mapping[str, Any], figures: Mapping[str, Mapping[str, str]], path: str) -> None:
     """Write the page of all experiments; `figures` are the SVG files by experiment and name."""
     drawn = {(experiment, name): file for experiment, files in figures.items() for name, file in files.items()}
-    config = settings["config"]
-    described = [{**known, "config": config["experiments"][known["name"]]} for known in settings["experiments"]]
-    write(path, [results_of(known) for known in described], config, _provenance(settings), drawn)
+    experiments = [results_of(described) for described in described_by(settings)]
+    write(path, experiments, settings["config"], _provenance(settings), drawn)
+
+
+def described_by(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The experiments of the page, each with its part of the config."""
+    config = settings["config"]["experiments"]
+    return [{**described, "config": config[described["name"]]} for described in settings["experiments"]]
 
 
 def _provenance(settings: Mapping[str, Any]) -> dict[str, Any]:

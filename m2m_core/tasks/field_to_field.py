@@ -136,16 +136,20 @@ class FieldToField:
         return Prediction(sample.shape("target"), attributes, self._tiles(sample))
 
     def _tiles(self, sample: Sample) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
+        network, size, halo = self.network(sample)
+        for tile in tiles(sample.shape("input")[1:], size):
+            block = self._predict_tile(network, sample, tile, (halo,) * len(size))
+            yield (slice(None), *tile.put), block[:, *tile.keep]
+
+    def network(self, sample: Sample) -> tuple[nn.Module, tuple[int, ...], int]:
+        """What predicts `sample`: the network, the edges of its tiles, and the halo that a tile reads [voxels]."""
         space = sample.shape("input")[1:]
         size = self._tile_size(space)
         options = dict(self.settings["model"])
         geometry = models.geometry_of(options.pop("name"), options)
         geometry.admit(size, "inference.tile")
         whole = size == space and sample.periodic
-        network = self._with_padding(geometry.runs_as(whole))
-        for tile in tiles(space, size):
-            block = self._predict_tile(network, sample, tile, (geometry.margin(whole),) * len(space))
-            yield (slice(None), *tile.put), block[:, *tile.keep]
+        return self._with_padding(geometry.runs_as(whole)), size, geometry.margin(whole)
 
     def _tile_size(self, space: tuple[int, ...]) -> tuple[int, ...]:
         size = self.settings["inference"]["tile"] or self.study.crops.size

@@ -13,6 +13,7 @@ sys.path.insert(0, str(HOME))
 
 from m2m_core import config as m2m_config
 from m2m_core import door, driver, memory
+from m2m_core.archive.contents import Portable, code_digest
 from m2m_core.data import shards
 from m2m_core.data.sources import dated, inventory, places
 from m2m_core.errors import M2MError
@@ -68,8 +69,11 @@ HISTORY = f"{FOLD}/history.csv"
 TRAINING_STATE = f"{FOLD}/training"
 PREDICTIONS = f"{FOLD}/predictions.h5"
 EVALUATION = f"{FOLD}/evaluation.csv"
+EMULATOR = f"{FOLD}/emulator.pt2"
 FIGURE = f"{EXPERIMENT}/figures/{{figure}}.svg"
 REPORT = f"{RESULTS}/report.html"
+ARCHIVE = f"{RESULTS}/archive.zip"
+ARCHIVE_WITH_PREDICTIONS = f"{RESULTS}/archive-with-predictions.zip"
 PARTIAL_REPORT = f"{RESULTS}/report-partial.html"
 ERROR_LINES = f"{RESULTS}/{ERRORS}"
 NOTES = ".snakemake"  # where Snakemake keeps its locks and what it knows of earlier runs
@@ -249,6 +253,36 @@ def inspection_settings(wildcards):
     mine = {file for sample in filter(shards.member(wildcards.shard), files) for file in files[sample]}
     files = fingerprint(or_exit(f"data {name}", dated, mine))
     return signed("inspection", {**STAGES.inspection(name), "files": files})
+
+
+def figures_of_all(wildcards):
+    return {name: figures_of(name) for name in CONFIG.experiments}
+
+
+def kept(*more):
+    """What an archive has of the results, each after what it is made of."""
+    made = (STATISTICS, CROPS, MODEL, RECORD, HISTORY, *more, EVALUATION)
+    paths = [place(CATALOGUE, name) for name in CONFIG.experiments]
+    for name in CONFIG.experiments:
+        paths += [place(MOMENTS, name).format(transform=transform) for transform in STAGES.transforms(name)]
+    for name in CONFIG.experiments:
+        folds = map(str, STAGES.folds(name))
+        paths += [place(path, name).replace("{fold}", fold) for fold in folds for path in made]
+    figures = [path for name in CONFIG.experiments for path in figures_of(name).values()]
+    return list(dict.fromkeys([*paths, *figures, REPORT]))
+
+
+def archive_settings(wildcards):
+    """The config and what made the report; the digest of all code that goes into the archive, comments included."""
+    portable = Portable(RESULTS, CONFIG.plugins)
+    page = {"settings": report_settings(wildcards), "figures": figures_of_all(wildcards), "path": REPORT}
+    known = {
+        "results": RESULTS,
+        "plugins": CONFIG.plugins,
+        "report": page,
+        "code": code_digest(portable.plugin_files()),
+    }
+    return canonical({**known, "config": portable.config(CONFIG.model_dump(), CONFIG.variants)})
 
 
 def catalogue_settings(wildcards):

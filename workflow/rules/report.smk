@@ -33,7 +33,7 @@ rule report:
         ENVIRONMENT
     params:
         settings=report_settings,
-        figures=lambda w: {name: figures_of(name) for name in CONFIG.experiments},
+        figures=figures_of_all,
         plugins=plugins,
         errors=ERROR_LINES,
     script:

@@ -1,0 +1,94 @@
+"""A trained field-to-field network with its normalisation, as torch alone can run it."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from .. import models
+from ..data.catalogue import Sample
+from ..registry import register
+from ..tasks.field_to_field import FieldToField
+from .normalize import Normal, normal
+from .program import Exportable
+
+__all__ = ["Emulator", "field_to_field"]
+
+UNITS = {"displacement": "Mpc/h"}
+LEAST = 2  # voxels of the coarsest level along an axis: torch takes sizes of one for constants
+
+
+class Emulator(nn.Module):
+    """Normalise, predict, and undo the normalisation of the target."""
+
+    def __init__(self, network: nn.Module, before: Normal, after: Normal, masked: bool) -> None:
+        super().__init__()
+        self.network, self.before, self.after, self.masked = network, before, after, masked
+
+    def forward(self, field: Tensor, redshift: Tensor, omega_m: Tensor) -> Tensor:
+        """(C, *(n + 2 halo)) and two 0-dimensional float64 -> (C', *n); where masked, not finite is the mean."""
+        x = self.before(field, redshift, omega_m)
+        if self.masked:
+            x = torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
+        return self.after.inverse(self.network(x[None])[0], redshift, omega_m)
+
+
+@register("export", "field_to_field")
+def field_to_field(task: FieldToField) -> Exportable:
+    """The network as inference runs it, on whole boxes or on parts with their halo; float32 throughout."""
+    sample = task.samples().predict[0]
+    network, tile, halo = task.network(sample)
+    options = dict(task.settings["model"])
+    factor = models.geometry_of(options.pop("name"), options).factor
+    emulator = Emulator(network, *_normals(task), task.masked)
+    whole = sample.periodic and tile == sample.shape("input")[1:]
+    size = {"axes": len(tile), "halo": halo, "multiple_of": factor, "least": LEAST * factor, "tile": list(tile)}
+    sides = {side: _described(sample, side, task) for side in ("input", "target")}
+    return Exportable(
+        module=emulator,
+        example=partial(_example, emulator, sample, halo),
+        sizes=[[factor * (LEAST + first + axis) for axis in range(len(tile))] for first in (1, 0)],
+        shapes=({axis: _free(axis, factor, halo) for axis in range(1, len(tile) + 1)}, None, None),
+        only=tile,
+        about={**sides, "size": {**size, "whole": whole}, "periodic": sample.periodic},
+    )
+
+
+def _normals(task: FieldToField) -> tuple[Normal, Normal]:
+    training, chosen = task.study.catalogue.training(task.study.fold), task.settings["normalize"]
+    before, after = (normal(chosen[side], task.normal[side], training) for side in ("input", "target"))
+    return before, after
+
+
+def _free(axis: int, factor: int, halo: int) -> Any:
+    """The edges that the network admits: multiples of its factor, and a halo on both sides."""
+    edge: Any = Dim(f"n{axis}", min=LEAST)
+    edge = edge if factor == 1 else factor * edge
+    return edge + 2 * halo if halo else edge
+
+
+def _example(emulator: Emulator, sample: Sample, halo: int, edges: Sequence[int]) -> tuple[Tensor, ...]:
+    """A field of normal numbers, in physical units, at the redshift of `sample`."""
+    shape = sample.shape("input")[0], *(edge + 2 * halo for edge in edges)
+    numbers = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    physics = [torch.tensor(x, dtype=torch.float64) for x in (sample.redshift, sample.omega_m)]
+    return emulator.before.inverse(numbers, *physics), *physics
+
+
+def _described(sample: Sample, side: str, task: FieldToField) -> dict[str, Any]:
+    """What the channels of a field are, in which units, and how the program normalises them."""
+    quantities = [
+        {"quantity": quantity, "channels": channels, "unit": UNITS.get(quantity, "")}
+        for quantity, channels in sample.quantities(side)
+    ]
+    normalize = dict(task.settings["normalize"][side])
+    domain = task.normal[side].transform.domain
+    statistics = task.study.statistics.get(side)
+    return {
+        "channels": sample.shape(side)[0],
+        "quantities": quantities,
+        "normalize": {**normalize, "domain": domain, "statistics": statistics},
+    }
