@@ -37,6 +37,7 @@ def test_simulated_samples_in_ranges(small_shards):
     stamps = {file.name: file.stat().st_mtime_ns for file in fields.iterdir()}
     (fields / "0003.h5").unlink()  # as if the job had been killed: no table, not all fields
     project.path("datasets/boxes/shards/2-5.csv").unlink()
+    project.path("datasets/boxes/catalogue.csv").unlink()
     project.config["datasets"]["boxes"]["shard"] = 3
     project.save()
     project.run(CATALOGUE)
