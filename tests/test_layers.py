@@ -13,6 +13,7 @@ FLOORS = [
     {"statistics", "crops"},
     {"tasks", "door"},
     {"training", "inference", "evaluation", "report"},
+    {"search"},
     {"script", "driver"},
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}

@@ -24,7 +24,7 @@ from .loop import Loop, fit
 from .progress import Progress
 from .restarts import again_at_the_time_limit
 
-__all__ = ["identity_of", "train"]
+__all__ = ["identity_of", "outlast", "train"]
 
 
 def train(
@@ -41,7 +41,7 @@ def train(
     verify(study.catalogue.training(fold), job.params.verify)
     identity = identity_of(settings, study)
     folder = Path(job.params.folder.format(**job.wildcards)) / identity
-    _outlast(folder, job.say)
+    outlast(folder, job.say)
     with Progress(job) as progress:
         with again_at_the_time_limit(job.say):
             loop = fit(build(study), experiment, folder, identity, progress, job.say)
@@ -52,7 +52,7 @@ def train(
     return _result(loop)
 
 
-def _outlast(folder: Path, say: Callable[[str], None]) -> None:
+def outlast(folder: Path, say: Callable[[str], None]) -> None:
     """Wait for a process that goes on with this training though its Snakemake was killed: its work is used."""
     if who := owner(folder):
         say(f"waiting for {who}, which outlived an earlier run and goes on with this training")

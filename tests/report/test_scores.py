@@ -9,7 +9,7 @@ import pytest
 import synthetic
 
 from m2m_core.report import Context, ExperimentResults, labels, scores
-from m2m_core.report.sections.ablations import differing, flat
+from m2m_core.report.families import differing, flat
 from m2m_core.report.sections.bins import verdict
 from m2m_core.report.sections.samples import samples
 

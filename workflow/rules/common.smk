@@ -57,6 +57,12 @@ TRAINING_STATE = f"{FOLD}/training"
 PREDICTIONS = f"{FOLD}/predictions.h5"
 EVALUATION = f"{FOLD}/evaluation.csv"
 FIGURE = f"{EXPERIMENT}/figures/{{figure}}.svg"
+ABLATION = f"{RESULTS}/ablations/{{ablation}}"
+COMPARISON = f"{ABLATION}/comparison.svg"
+TRIALS = f"{ABLATION}/trials.csv"
+BEST = f"{ABLATION}/best.yaml"
+SEARCH_STATE = f"{ABLATION}/search"
+SEARCH_FIGURE = f"{ABLATION}/search.svg"
 REPORT = f"{RESULTS}/report.html"
 ERROR_LINES = f"{RESULTS}/{ERRORS}"
 LOCKS = ".snakemake/locks"
@@ -68,6 +74,7 @@ if workflow.is_main_process and (killed := driver.forget_killed(RESULTS, LOCKS))
 wildcard_constraints:
     dataset="[a-z0-9][a-z0-9_-]*",
     experiment="[a-z0-9][a-z0-9_-]*",
+    ablation="[a-z0-9][a-z0-9_-]*",
     transform="[a-z0-9_]+",
     figure="[a-z0-9_]+",
     sample="[A-Za-z0-9][A-Za-z0-9._-]*",
@@ -123,6 +130,45 @@ def described(name):
 @cache
 def figures_of(name):
     return {figure: FIGURE.format(experiment=name, figure=figure) for figure in STAGES.figures(name)}
+
+
+def base_of(ablation):
+    return CONFIG.experiments[CONFIG.ablations[ablation].of]
+
+
+def of_base(path, stage=None):
+    """An input of a search: a file of its base, of the fold that is searched, or of its dataset."""
+
+    def of(wildcards):
+        chosen = CONFIG.ablations[wildcards.ablation]
+        owner = STAGES.owner(chosen.of, stage) if stage else chosen.of
+        return path.format(experiment=owner, fold=chosen.search.fold, dataset=dataset_of(chosen.of))
+
+    return of
+
+
+def searching(wildcards, threads):
+    """As `running`, of the trials of a search."""
+    settings = STAGES.searching(wildcards.ablation)
+    return {**settings, "training": {**settings["training"], "threads": threads}}
+
+
+def family_settings(wildcards):
+    """An ablation for its figure: the base and what is made of it."""
+    family = [described(name) for name in STAGES.family(wildcards.ablation)]
+    return canonical({**STAGES.comparison(), "experiments": family})
+
+
+SEARCHES = {
+    name: {
+        "trials": TRIALS.format(ablation=name),
+        "best": BEST.format(ablation=name),
+        "figure": SEARCH_FIGURE.format(ablation=name),
+    }
+    for name, ablation in CONFIG.ablations.items()
+    if ablation.search
+}
+COMPARISONS = {name: COMPARISON.format(ablation=name) for name in CONFIG.ablations if name not in SEARCHES}
 
 
 def samples_of(wildcards):
