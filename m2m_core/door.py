@@ -17,9 +17,12 @@ from .crops import index
 from .data import folds
 from .errors import ConfigError, DataError
 from .models import Geometry, geometry_of
-from .stages import is_simulated
+from .stages import RUNNING, is_simulated
+from .wording import joined
 
 __all__ = ["check"]
+
+SEARCHED = "model, optimizer, schedule or training"
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,12 @@ def check(config: Config) -> Config:
         with _named(config.origin(name)):
             _check_processes(experiment.training)
             _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
+    for name, probes in config.probes.items():
+        _check_search(config, name)
+        for variant, experiment in probes:
+            with _named(variant.origin):
+                _check_score(experiment)
+                _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
     return config
 
 
@@ -138,3 +147,37 @@ def _geometry(model: dict[str, Any]) -> Geometry | None:
         if not _is_ours("geometry", name):
             return None
     return geometry_of(name, model)
+
+
+# ---- searches
+
+
+def _check_search(config: Config, name: str) -> None:
+    """A fold that there is, and keys that change neither what the stages before make nor what the score means."""
+    ablation = config.ablations[name]
+    count = config.datasets[config.experiments[ablation.of].dataset].folds.number
+    if (fold := ablation.search.fold) >= count:  # type: ignore[union-attr]
+        raise ConfigError(f"ablations.{name}.search.fold: {fold} of {count} folds; expected 0 to {count - 1}")
+    for key in ablation.draw or {}:
+        if text := _unsearchable(key):
+            raise ConfigError(f"{joined('ablations', name, 'draw', key)}: {text}; expected a key of {SEARCHED}")
+
+
+def _unsearchable(key: str) -> str:
+    """Why a search cannot choose a key, empty if it can."""
+    section, _, inner = key.partition(".")
+    if section == "loss":
+        return "trials are compared by their loss, so it cannot differ; vary it instead"
+    if section not in ("model", "optimizer", "schedule", "training"):
+        return "trials share what the stages before training make; vary it instead"
+    if not inner and section == "training" or inner.split(".")[0] in ("validation", "seed"):
+        return "decides on which samples trials are compared"
+    return "changes no result" if section == "training" and inner in RUNNING else ""
+
+
+def _check_score(experiment: Experiment) -> None:
+    validation, epochs = experiment.training.validation, experiment.training.epochs
+    if validation is None:
+        raise ConfigError("training.validation: null, but a search compares validation scores; expected keys")
+    if validation.every > epochs:
+        raise ConfigError(f"training.validation.every: {validation.every}, but {epochs} epochs; at most {epochs}")

@@ -1,6 +1,6 @@
 """Errors that a user can act on: one line (where: what; expected) and one exit code each."""
 
-__all__ = ["ConfigError", "DataError", "Diverged", "M2MError", "RunError", "Stopped", "printable"]
+__all__ = ["ConfigError", "DataError", "Diverged", "M2MError", "OutOfMemory", "RunError", "Stopped", "printable"]
 
 
 def printable(text: str) -> str:
@@ -33,6 +33,10 @@ class RunError(M2MError):
     """The state of a run, a disk or a device does not allow going on."""
 
     exit_code = 4
+
+
+class OutOfMemory(RunError):
+    """The memory of the device or of the machine is too small for what was asked."""
 
 
 class Diverged(M2MError):

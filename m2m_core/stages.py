@@ -50,7 +50,7 @@ class Stages:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        for name in ("simulation", "inspection", "catalogue", "moments", *BEFORE):
+        for name in ("simulation", "inspection", "catalogue", "moments", "search", *BEFORE):
             setattr(self, name, cache(getattr(self, name)))
         self._digest_of = cache(code_of)
         self._chain = cache(self._chain)  # type: ignore[method-assign]
@@ -155,6 +155,35 @@ class Stages:
             keys, "m2m_core.export.stage", entry, *code, *self._code(experiment, ("task", "model", "geometry"))
         )
 
+    # ---- of an ablation
+
+    def search(self, ablation: str) -> dict[str, Any]:
+        """All that decides the trials of a search; of its base, what decides the weights, and the crops."""
+        chosen = self.config.ablations[ablation]
+        base = {key: value for key, value in self.training(chosen.of).items() if key != "code"}
+        drawn = chosen.model_dump(include={"of", "draw", "search"})
+        code = [entry for _, experiment in self.config.probes[ablation] for entry in self._entries(experiment)]
+        return self._with_code({**drawn, "ablation": ablation, "base": base}, "m2m_core.search.stage", *code)
+
+    def searching(self, ablation: str) -> dict[str, Any]:
+        """How the trials of a search are carried out, and what they never look at."""
+        base = self.config.ablations[ablation].of
+        return {**self.running(base), "dataset": self._of(base).dataset}
+
+    def comparison(self) -> dict[str, Any]:
+        """The figure of an ablation."""
+        return self._with_code({}, "m2m_core.report.figures.comparison", "m2m_core.report.draw")
+
+    def trials(self, ablation: str) -> dict[str, Any]:
+        """The figure of one search."""
+        draw = self.config.ablations[ablation].model_dump()["draw"]
+        return self._with_code({"draw": draw}, "m2m_core.report.figures.search", "m2m_core.report.draw")
+
+    def family(self, ablation: str) -> list[str]:
+        """The base of an ablation and the experiments that it makes."""
+        made = [name for name, variant in self.config.variants.items() if variant.ablation == ablation]
+        return [self.config.ablations[ablation].of, *made]
+
     # ---- of the report
 
     def figures(self, experiment: str) -> list[str]:
@@ -174,10 +203,12 @@ class Stages:
     def description(self, experiment: str) -> dict[str, Any]:
         """An experiment for people: its name, what it varies, and its settings."""
         variant = self.config.variants.get(experiment)
+        is_listed = variant is not None and variant.key == "vary"
         return {
             "name": experiment,
-            "label": f"{variant.of}, {variant.label}" if variant else experiment,
+            "label": f"{variant.of}, {variant.label}" if variant and is_listed else experiment,
             "base": variant.of if variant else None,
+            "ablation": variant.ablation if variant else None,
             "config": self._of(experiment).model_dump(),
         }
 
@@ -213,13 +244,16 @@ class Stages:
         return dict(value)
 
     def _code(self, experiment: str, kinds: tuple[str, ...] | None = None) -> list[Entry]:
-        """The entries that the experiment chooses, its normalisations and what reads its files."""
-        names = {kind: self._chosen(experiment, kind)["name"] for kind in CHOSEN}
+        return self._entries(self._of(experiment), kinds)
+
+    def _entries(self, chosen: Experiment, kinds: tuple[str, ...] | None = None) -> list[Entry]:
+        """The entries that an experiment chooses, its normalisations and what reads its files."""
+        names = {kind: dict(getattr(chosen, kind))["name"] for kind in CHOSEN}
         names["geometry"] = names["model"]
         entries = [find(kind, name) for kind, name in names.items() if kinds is None or kind in kinds]
-        normal = self._of(experiment).model_dump()["normalize"].values()
+        normal = chosen.model_dump()["normalize"].values()
         entries += [find(kind, n[kind]) for n in normal for kind in ("transform", "scaling")]
-        return entries + self._readers(self._of(experiment).dataset)
+        return entries + self._readers(chosen.dataset)
 
     def _readers(self, dataset: str) -> list[Entry]:
         """What reads the files of a dataset: HDF5 where they are made here, any format where they are found."""

@@ -64,7 +64,8 @@ def complaint(error: ValidationError, schema: Schema, raw: Any, where: str, owne
     problems = [(_path(e["loc"], raw, e["type"]), e) for e in error.errors(include_url=False)]
     path, first = min(problems, key=lambda p: not _is_name(p[1]))  # a misspelt key explains a missing one
     if not _is_name(first):
-        path, first = max((p for p in problems if p[0][: len(path)] == path), key=lambda p: len(p[0]))
+        near = [p for p in problems if p[0][: len(path)] == path]
+        path, first = max(near, key=lambda p: (len(p[0]), p[1]["type"] == "value_error"))  # words beat types
     key, node = joined(where, *path), _node(schema, path)
     if first["type"] == "extra_forbidden":
         known = [name for node in _options(_node(schema, path[:-1]), schema) for name in node.get("properties", ())]

@@ -24,6 +24,7 @@ WITH_TORCH = (
     "inference.py",
     "evaluation",
     "evaluation.py",
+    "search",
 )
 TORCH_FREE = [
     "config", "config.keys", "data.catalogue", "data.stage", "data.sources", "statistics", "crops", "simulations",
@@ -134,18 +135,32 @@ def test_torch_is_imported_where_it_belongs(path):
         assert not {"pandas", "matplotlib", "jinja2"} & set(imported(path)) or "tracking" in path.name
 
 
-def test_most_stages_run_without_torch():
+def test_optuna_is_imported_where_a_search_runs_and_nowhere_else():
+    assert [relative(path) for path in SOURCES if "optuna" in imported(path)] == ["m2m_core/search/journal.py"]
+
+
+def test_most_stages_run_without_torch_and_optuna():
     code = f"""
 import importlib, sys
 for name in {TORCH_FREE!r}:
     importlib.import_module("m2m_core." + name)
-    assert "torch" not in sys.modules, name
+    assert not {{"torch", "optuna"}} & sys.modules.keys(), name
 """
     subprocess.run([sys.executable, "-c", code], cwd=TOP, check=True)
 
 
 def test_scripts_of_stages_without_torch_import_none():
-    for name in ("simulation", "catalogue", "moments", "statistics", "crops", "figure", "report"):
+    for name in (
+        "simulation",
+        "catalogue",
+        "moments",
+        "statistics",
+        "crops",
+        "figure",
+        "report",
+        "comparison",
+        "trials",
+    ):
         text = (TOP / f"workflow/scripts/{name}.py").read_text()
         modules = [m for m in re.findall(r"from (m2m_core[\w.]*) import", text)]
         code = f"import sys\nfor m in {modules!r}: __import__(m)\nassert 'torch' not in sys.modules"

@@ -13,6 +13,7 @@ FLOORS = [  # the modules of the first may use each other
     {"statistics", "crops"},
     {"tasks", "door"},
     {"training", "inference", "evaluation", "export", "report"},
+    {"search"},
     {"script", "driver", "archive"},
     {"explain"},
 ]

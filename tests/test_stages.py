@@ -141,6 +141,51 @@ def test_what_follows_a_difference_is_not_shared():
     assert owners(raw, "inference")["w-minmax"] == "w-minmax"
 
 
+# ---- searches
+
+SEARCH = {"of": "vnet", "draw": {"model.width": [2, 4]}, "search": {"trials": 5}}
+
+
+def searching(path=None, value=None):
+    raw = changed("ablations", {"s": SEARCH})
+    return Stages(config.parse(changed(path, value, raw) if path else raw)).search("s")
+
+
+@pytest.mark.parametrize(
+    "path, value, is_stale",
+    [
+        ("ablations/s/search/trials", 9, True), ("ablations/s/search/seed", 1, True),
+        ("ablations/s/draw", {"model.width": [2, 4, 8]}, True), (f"{E}/training/epochs", 31, True),
+        (f"{E}/loss", "mae", True), (f"{E}/crops/size", 16, True), (f"{E}/evaluation", ["one_point"], False),
+        (f"{E}/inference/tile", 16, False), (f"{E}/training/workers", 3, False), (f"{D}/folds/run", [0], False),
+        ("ablations/w", {"of": "vnet", "vary": {"model.width": [4]}}, False), ("report/title", "Other", False),
+    ],
+)  # fmt: skip
+def test_what_makes_a_search_stale(path, value, is_stale):
+    assert (searching(path, value) != searching()) == is_stale
+
+
+def test_a_search_depends_on_the_code_of_all_that_it_may_choose():
+    narrow, wide = (searching("ablations/s/draw", {"model": names})["code"] for names in (["vnet"], ["vnet", "unet"]))
+    assert narrow == searching()["code"] != wide
+
+
+def test_a_search_adds_nothing_to_its_base():
+    before, after = Stages(config.parse(small())), Stages(config.parse(changed("ablations", {"s": SEARCH})))
+    assert all(getattr(before, stage)("vnet") == getattr(after, stage)("vnet") for stage in BEFORE)
+    assert after.family("s") == ["vnet"]
+    assert json.loads(json.dumps(after.search("s"))) == after.search("s")
+
+
+def test_the_family_of_an_ablation_is_its_base_and_its_own_variants():
+    raw = changed("ablations", {"w": {"of": "vnet", "vary": {"model.width": [4]}},
+                                "n": {"of": "vnet", "variants": {"long": {"training.epochs": 90}}}})  # fmt: skip
+    stages = Stages(config.parse(raw))
+    assert stages.family("w") == ["vnet", "w-4"] and stages.family("n") == ["vnet", "n-long"]
+    labels = {name: stages.description(name)["label"] for name in stages.config.experiments}
+    assert labels == {"vnet": "vnet", "w-4": "vnet, model.width = 4", "n-long": "n-long"}
+
+
 def test_experiments_on_two_datasets_share_nothing():
     raw = changed("datasets/other", small()["datasets"]["nbody"])
     raw["experiments"]["twin"] = {**raw["experiments"]["vnet"], "dataset": "other"}
@@ -175,10 +220,12 @@ from m2m_core import config
 from m2m_core.stages import BEFORE, Stages
 raw = json.load(sys.stdin)
 raw["experiments"]["unet"] = {**raw["experiments"]["vnet"], "model": "unet", "loss": "mae"}
+raw["ablations"] = {"s": {"of": "vnet", "draw": {"model.width": [2, 4]}, "search": {"trials": 5}}}
 stages = Stages(config.parse(raw))
 said = {f"{name} {stage}": getattr(stages, stage)(name) for name in ("vnet", "unet") for stage in BEFORE}
 said |= {"simulation": stages.simulation("nbody"), "catalogue": stages.catalogue("nbody"), "report": stages.report()}
 said |= {"moments": stages.moments("nbody", "identity"), "figure": stages.figure("power")}
+said |= {"search": stages.search("s"), "comparison": stages.comparison(), "trials": stages.trials("s")}
 print(json.dumps(said))
 """
 
@@ -206,14 +253,17 @@ STEPS = ("training", "inference", "evaluation")
 EVERY = {f"{name} {stage}" for name in ("vnet", "unet") for stage in STEPS}
 SOME = {
     "models/unet.py": {"unet training", "unet inference"},
-    "models/vnet.py": {"vnet training", "vnet inference"},
-    "training/loop.py": {"vnet training", "unet training"},
+    "models/vnet.py": {"vnet training", "vnet inference", "search"},
+    "training/loop.py": {"vnet training", "unet training", "search"},
     "data/folds.py": {"catalogue"},
     "simulations/nbody.py": {"simulation"},
     "metrics/one_point.py": {"vnet evaluation", "unet evaluation"},
     "report/page.py": {"report"},
-    "report/page.css": {"report", "figure"},
+    "report/page.css": {"report", "figure", "comparison", "trials"},
     "report/figures/power.py": {"figure"},
+    "report/figures/comparison.py": {"comparison", "report"},
+    "search/journal.py": {"search"},
+    "config/drawing.py": set(),
     "config/keys.py": set(),
     "stages.py": set(),
     "schema.py": set(),

@@ -74,6 +74,8 @@ def _portable(report: Mapping[str, Any], kept: list[tuple[str, str]], portable: 
     return {
         "settings": {**settings, "experiments": experiments},
         "figures": figures,
+        "comparisons": {name: portable.path(path) for name, path in report["comparisons"].items()},
+        "searches": {n: {f: portable.path(path) for f, path in s.items()} for n, s in report["searches"].items()},
         "kept": kept,
         "plugins": list(portable.plugins.values()),
         "report": portable.path(report["path"]),

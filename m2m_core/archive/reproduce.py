@@ -4,11 +4,13 @@ import json
 import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from .. import registry
 from ..report import draw
-from ..report.stage import described_by, results_of, write_report
+from ..report.results import results_of
+from ..report.stage import described_by, write_report
 from .contents import environment
 from .manifest import verify
 
@@ -28,7 +30,7 @@ def reproduce(say: Callable[[str], None]) -> None:
     registry.use_plugins(report["plugins"])
     figures = _figures(report, say)
     page = f"{OUTPUT}/report.html"
-    write_report(report["settings"], figures, page)
+    write_report(report["settings"], SimpleNamespace(**{**report, "figures": figures}), page)
     if _same(page, report["report"]):
         say(f"{page}: the same bytes as {report['report']}")
     else:

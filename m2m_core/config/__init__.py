@@ -4,6 +4,6 @@ Nothing here imports torch. `Config.experiments` holds the ablations' variants a
 """
 
 from .keys import Config, Dataset, Experiment, Variant
-from .reading import load, parse
+from .reading import load, parse, trial_of
 
-__all__ = ["Config", "Dataset", "Experiment", "Variant", "load", "parse"]
+__all__ = ["Config", "Dataset", "Experiment", "Variant", "load", "parse", "trial_of"]

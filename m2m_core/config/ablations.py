@@ -1,19 +1,20 @@
-"""Ablations: the experiments that one experiment and lists of values make, and their names."""
+"""Ablations: the experiments that are made out of one, by all combinations, by name or at random, and their names."""
 
 import copy
 import hashlib
 import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import ConfigError
 from ..wording import hint, joined, shown
 from .choices import choices_of
+from .drawing import drawn, ends
 from .keys import SERIES, Ablation, Experiment, Variant
 
-__all__ = ["made_by", "raw_of"]
+__all__ = ["made_by", "probes_of", "raw_of"]
 
 LONGEST = 64  # characters of a name
 
@@ -25,15 +26,19 @@ def made_by(ablations: Mapping[str, Ablation], experiments: Mapping[str, Experim
         where = joined("ablations", name)
         if ablation.of not in experiments:
             raise ConfigError(f"{where}.of: {_not_a_base(ablation.of, ablations, experiments, made)}")
-        if (count := math.prod(map(len, ablation.vary.values()))) > SERIES:
-            raise ConfigError(f"{where}.vary: makes {count} experiments; expected at most {SERIES}")
-        for values in itertools.product(*ablation.vary.values()):
-            variant = Variant(of=ablation.of, ablation=name, values=dict(zip(ablation.vary, values, strict=True)))
-            if (key := _name(variant)) in made or key in experiments:
+        for key, variant in _variants(name, ablation):
+            if key in made or key in experiments:
                 text = f"{variant.label} makes {key!r}, which exists; expected other values or names"
                 raise ConfigError(f"{where}: {text}")
             made[key] = variant
     return made
+
+
+def probes_of(name: str, ablation: Ablation) -> list[Variant]:
+    """The ends of what a search draws from, as variants; none of an ablation that is no search."""
+    if ablation.search is None:
+        return []
+    return [Variant(of=ablation.of, ablation=name, values=values, key="draw") for values in ends(ablation.draw or {})]
 
 
 def raw_of(base: Experiment, variant: Variant) -> dict[str, Any]:
@@ -43,7 +48,7 @@ def raw_of(base: Experiment, variant: Variant) -> dict[str, Any]:
         value = copy.deepcopy(variant.values[path])
         if path in choices and isinstance(value, str | dict):
             value = choices[path].resolve(value, f"{variant.origin}.{path}")
-        _put(raw, path, value, f"ablations.{variant.ablation}.vary.{path}")
+        _put(raw, path, value, f"ablations.{variant.ablation}.{variant.key}.{path}")
     return raw
 
 
@@ -54,9 +59,42 @@ def _not_a_base(name: str, ablations: Mapping, experiments: Mapping, made: Mappi
     return f"unknown experiment {shown(name)}; {hint(name, experiments)}"
 
 
-def _name(variant: Variant) -> str:
+def _variants(name: str, ablation: Ablation) -> Iterator[tuple[str, Variant]]:
+    """The name of each experiment that an ablation makes, and what it is; a search makes none."""
+    where = {"of": ablation.of, "ablation": name}
+    for values in _combinations(ablation.vary, joined("ablations", name)) if ablation.vary else ():
+        yield _name(name, *map(_word, values.values())), Variant(**where, values=values)
+    for word, nested in (ablation.variants or {}).items():
+        values = _flat(nested, joined("ablations", name, "variants", word))
+        yield _name(name, word), Variant(**where, values=values, key=f"variants.{word}")
+    for number in range(ablation.random.count if ablation.random else 0):
+        values = drawn(ablation.draw or {}, ablation.random.seed, number)  # type: ignore[union-attr]
+        yield _name(name, str(number)), Variant(**where, values=values, key="draw")
+
+
+def _combinations(vary: Mapping[str, list], where: str) -> Iterator[dict[str, Any]]:
+    if (count := math.prod(map(len, vary.values()))) > SERIES:
+        raise ConfigError(f"{where}.vary: makes {count} experiments; expected at most {SERIES}")
+    for values in itertools.product(*vary.values()):
+        yield dict(zip(vary, values, strict=True))
+
+
+def _flat(values: Mapping[str, Any], where: str, prefix: str = "") -> dict[str, Any]:
+    """`training: {epochs: 3}` means `training.epochs: 3`; what names code stays whole."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        path = f"{prefix}{key}"
+        is_section = isinstance(value, dict) and value and path not in dict(choices_of(Experiment))
+        for inner, leaf in (_flat(value, where, f"{path}.") if is_section else {path: value}).items():
+            if inner in flat:
+                raise ConfigError(f"{where}: {inner} is given twice; expected each key once")
+            flat[inner] = leaf
+    return flat
+
+
+def _name(*words: str) -> str:
     """`width-4`: the ablation's name and a word for each value; if that is too long, its end is a digest."""
-    name = "-".join([variant.ablation, *map(_word, variant.values.values())])
+    name = "-".join(words)
     if len(name) <= LONGEST:
         return name
     return f"{name[: LONGEST - 9].rstrip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

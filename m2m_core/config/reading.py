@@ -1,7 +1,7 @@
 """From YAML files to a checked config: layers, sections, then names of code and their options, then ablations."""
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from .. import registry, yamlfile
 from ..errors import ConfigError
 from ..wording import complaint, hint, joined, shown
-from .ablations import made_by, raw_of
+from .ablations import made_by, probes_of, raw_of
 from .choices import Choice, choices_of
 from .keys import Config, Dataset, Experiment, Normal, Variant
 
-__all__ = ["load", "parse"]
+__all__ = ["load", "parse", "trial_of", "varied"]
 
 TABLES = ("datasets", "experiments", "ablations")
 
@@ -43,10 +43,12 @@ def parse(raw: Mapping) -> Config:
     datasets = {name: _dataset(d, f"datasets.{name}") for name, d in config.datasets.items()}
     experiments = {name: _experiment(e, f"experiments.{name}", datasets) for name, e in config.experiments.items()}
     variants = made_by(config.ablations, experiments)
-    experiments |= {name: _varied(experiments[v.of], v, datasets) for name, v in variants.items()}
+    experiments |= {name: varied(experiments[v.of], v, datasets) for name, v in variants.items()}
+    tried = {name: probes_of(name, ablation) for name, ablation in config.ablations.items()}
+    probes = {name: [(v, varied(experiments[v.of], v, datasets)) for v in vs] for name, vs in tried.items() if vs}
     report = _resolved(config.report, "report")
     config = config.model_copy(update={"datasets": datasets, "experiments": experiments, "report": report})
-    config._variants = variants
+    config._variants, config._probes = variants, probes
     return config
 
 
@@ -105,7 +107,7 @@ def _dataset(dataset: Dataset, where: str) -> Dataset:
     return dataset
 
 
-def _experiment(experiment: Experiment, where: str, datasets: Mapping[str, Dataset]) -> Experiment:
+def _experiment(experiment: Experiment, where: str, datasets: Collection[str]) -> Experiment:
     if experiment.dataset not in datasets:
         hinted = hint(experiment.dataset, datasets)
         raise ConfigError(f"{where}.dataset: unknown dataset {shown(experiment.dataset)}; {hinted}")
@@ -122,6 +124,16 @@ def _normal(value: str | Normal, where: str) -> Normal:
     return value
 
 
-def _varied(base: Experiment, variant: Variant, datasets: Mapping[str, Dataset]) -> Experiment:
+def varied(base: Experiment, variant: Variant, datasets: Collection[str]) -> Experiment:
+    """The experiment that a variant makes of its base, checked like any other; raises ConfigError."""
     raw = raw_of(base, variant)
     return _experiment(_frame(Experiment, raw, variant.origin), variant.origin, datasets)
+
+
+def trial_of(base: Mapping[str, Any], of: str, ablation: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of experiment `of` with the values that a search drew, checked again; raises ConfigError.
+
+    base: the settings of the experiment, complete
+    """
+    variant = Variant(of=of, ablation=ablation, values=dict(values), key="draw")
+    return varied(Experiment.model_validate(base), variant, [base["dataset"]]).model_dump()

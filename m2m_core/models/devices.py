@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import ConfigError, RunError
+from ..errors import ConfigError, OutOfMemory, RunError
 
 __all__ = [
     "choose", "described", "environment", "hardware", "keep_memory", "memory_errors", "move", "peak_memory",
@@ -101,14 +101,14 @@ def hardware(device: torch.device) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def memory_errors(advice: str) -> Iterator[None]:
-    """Raise RunError with `advice`, the keys to change, where memory is the cause of an error."""
+    """Raise OutOfMemory (a RunError) with `advice`, the keys to change, where memory is the cause of an error."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise RunError(f"out of memory: {advice}; {_first_line(error)}") from error
+        raise OutOfMemory(f"out of memory: {advice}; {_first_line(error)}") from error
     except RuntimeError as error:
         if any(word in str(error) for word in WORDS):
-            raise RunError(f"out of memory: {advice}; {_first_line(error)}") from error
+            raise OutOfMemory(f"out of memory: {advice}; {_first_line(error)}") from error
         if "DataLoader worker" in str(error) and any(word in str(error) for word in LOST):
             text = "a process that reads crops was killed, likely for memory (main or /dev/shm); lower training.workers"
             raise RunError(f"{text}; {_first_line(error)}") from error

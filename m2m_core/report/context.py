@@ -1,7 +1,7 @@
 """What every section of the report is given."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,31 @@ from . import labels
 from .blocks import Block, Group, Picture, Text
 from .results import ExperimentResults
 
-__all__ = ["Context", "missing", "warning"]
+__all__ = ["Context", "SearchFiles", "missing", "warning"]
+
+
+@dataclass(frozen=True)
+class SearchFiles:
+    """What a search leaves: the table of its trials, the config of the best one, and a figure."""
+
+    trials: Path
+    best: Path
+    figure: Path
 
 
 @dataclass(frozen=True)
 class Context:
-    """All experiments of a config, the config itself, its provenance, and the drawn figures by (experiment, figure)."""
+    """All experiments of a config, the config itself, its provenance, and the drawn figures by (experiment, figure).
+
+    comparisons: ablation -> its drawn figure; searches: ablation -> the files of its search
+    """
 
     experiments: Sequence[ExperimentResults]
     config: Mapping[str, Any]
     provenance: Mapping[str, Any]
     figures: Mapping[tuple[str, str], Path]
+    comparisons: Mapping[str, Path] = field(default_factory=dict)
+    searches: Mapping[str, SearchFiles] = field(default_factory=dict)
 
     def base(self, results: ExperimentResults) -> ExperimentResults | None:
         """The experiment that an ablation varies; None for one that stands by itself."""

@@ -1,6 +1,6 @@
 """A figure by name -> an SVG file whose bytes depend on nothing but the results."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from ..files import write_whole
 from . import style
 from .results import ExperimentResults
 
-__all__ = ["draw", "figure"]
+__all__ = ["draw", "figure", "save"]
 
 
 def figure(name: str, results: ExperimentResults, options: Mapping[str, Any] | None = None) -> Figure:
@@ -22,9 +22,14 @@ def figure(name: str, results: ExperimentResults, options: Mapping[str, Any] | N
 
 
 def draw(name: str, results: ExperimentResults, path: str | Path, options: Mapping[str, Any] | None = None) -> None:
-    """Write the figure registered as `name` as SVG, whole or not at all. Text is outlines: it needs no font."""
+    """Write the figure registered as `name` as SVG."""
     checked = registry.check("figure", name, options or {})
+    save(lambda: registry.load("figure", name)(results, **checked), path)
+
+
+def save(make: Callable[[], Figure], path: str | Path) -> None:
+    """Write the figure that `make()` draws as SVG, whole or not at all. Text is outlines: it needs no font."""
     with style.applied():
-        drawn = registry.load("figure", name)(results, **checked)
+        drawn = make()
         metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         write_whole(path, lambda stream: drawn.savefig(stream, format="svg", metadata=metadata))

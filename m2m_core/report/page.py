@@ -13,13 +13,13 @@ from ..errors import DataError
 from ..files import write_text
 from . import labels
 from .blocks import Section
-from .context import Context
+from .context import Context, SearchFiles
 from .results import ExperimentResults
 
 __all__ = ["ORDER", "render", "write"]
 
 HERE = Path(__file__).parent
-ORDER = ("summary", "bins", "ablations", "spectra", "slices", "learning", "samples", "data", "provenance")
+ORDER = ("summary", "bins", "ablations", "search", "spectra", "slices", "learning", "samples", "data", "provenance")
 TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 
 
@@ -29,10 +29,16 @@ def write(
     config: Mapping[str, Any],
     provenance: Mapping[str, Any],
     figures: Mapping[tuple[str, str], str | Path],
+    comparisons: Mapping[str, str | Path] | None = None,
+    searches: Mapping[str, SearchFiles] | None = None,
 ) -> None:
-    """Publish the page of all experiments at `path` in one step. `figures` are SVG files by (experiment, figure)."""
+    """Publish the page of all experiments at `path` in one step.
+
+    figures: SVG files by (experiment, figure); comparisons: SVG files by ablation; searches: by ablation
+    """
     paths = {key: Path(file) for key, file in figures.items()}
-    write_text(path, render(Context(experiments, config, provenance, paths)))
+    compared = {ablation: Path(file) for ablation, file in (comparisons or {}).items()}
+    write_text(path, render(Context(experiments, config, provenance, paths, compared, searches or {})))
 
 
 def render(context: Context) -> str:

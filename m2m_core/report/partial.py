@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from .draw import draw
@@ -24,7 +25,8 @@ def write_partial(settings: Mapping[str, Any], figures: Mapping[str, list[str]],
         return False
     with tempfile.TemporaryDirectory() as folder:
         drawn = {d["name"]: _drawn(d, figures[d["name"]], Path(folder)) for d in described}
-        write_report({**settings, "experiments": described}, drawn, str(path))
+        files = SimpleNamespace(figures=drawn, comparisons={}, searches={})
+        write_report({**settings, "experiments": described}, files, str(path))
     return True
 
 

@@ -39,7 +39,7 @@ class ExperimentResults:
     """All results of one experiment; a fold is a folder, or the paths of its files by name, because
     experiments share what is equal; a fold without results is `None`, or has no evaluation.csv.
 
-    `base` names the experiment that an ablation varies (None, or its own name, if it is no ablation).
+    `base` names the experiment that `ablation` varies (None, or its own name, if it is no ablation).
     """
 
     name: str
@@ -48,6 +48,7 @@ class ExperimentResults:
     config: Mapping[str, Any]
     folds: Mapping[int, Path | Mapping[str, Path] | None]
     catalogue_path: Path
+    ablation: str | None = None
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -190,7 +191,7 @@ class ExperimentResults:
 def results_of(described: Mapping[str, Any]) -> ExperimentResults:
     """The results of an experiment as the workflow describes it: name, label, base, config, folds, catalogue."""
     folds = {int(k): {name: Path(path) for name, path in files.items()} for k, files in described["folds"].items()}
-    keys = {key: described[key] for key in ("name", "label", "base", "config")}
+    keys = {key: described[key] for key in ("name", "label", "base", "config", "ablation")}
     return ExperimentResults(**keys, folds=folds, catalogue_path=Path(described["catalogue"]))
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from . import labels
 from .results import EMULATOR, ExperimentResults, common
 
-__all__ = ["SPECTRAL", "Bins", "Score", "bins", "errors", "leading", "metrics", "score", "wins"]
+__all__ = ["SPECTRAL", "Bins", "Score", "bins", "errors", "leading", "metrics", "score", "validation", "wins"]
 
 LEADING = ("rmse", "vrmse", "mse")
 SPECTRAL = {"transfer_error": "transfer", "correlation_error": "cross_correlation"}
@@ -55,6 +55,13 @@ def score(results: ExperimentResults, field: str, metric: str, source: str) -> S
         return None
     means = values.groupby(level="fold").mean()
     return Score(float(means.mean()), float(means.std()), tuple(int(k) for k in means.index))
+
+
+def validation(results: ExperimentResults) -> Score | None:
+    """The best validation score of each trained fold; None if none was measured."""
+    found = {k: record["best_score"] for k, record in results.trainings.items() if record.get("best_score") is not None}
+    values = pd.Series(found, dtype=float)
+    return Score(float(values.mean()), float(values.std()), tuple(found)) if found else None
 
 
 def metrics(results: ExperimentResults, field: str) -> list[str]:

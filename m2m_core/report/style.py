@@ -2,14 +2,14 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from . import labels
 from .results import EMULATOR, Curve, ExperimentResults
@@ -21,6 +21,7 @@ __all__ = [
     "applied",
     "blank",
     "canvas",
+    "decades",
     "draw_curve",
     "few_ticks",
     "focus",
@@ -29,6 +30,7 @@ __all__ = [
     "plain",
     "symbol",
     "title",
+    "tried",
     "unit",
     "variable",
     "wavenumbers",
@@ -158,6 +160,31 @@ def variable(results: ExperimentResults, field: str) -> str:
         return r"$\log_{10}(1+\delta)$"
     unit_ = unit(results.unit)
     return f"{plain(labels.field_name(field))}{unit_ and f'  [{unit_}]'}"
+
+
+def decades(axes: Axes, which: Literal["x", "y"], values: np.ndarray, ratio: float = 10.0) -> bool:
+    """Make an axis logarithmic, with few and plain ticks, where these values span `ratio`; whether it did."""
+    if not len(values) or values.min() <= 0 or values.max() < ratio * values.min():
+        return False
+    getattr(axes, f"set_{which}scale")("log")
+    axis = getattr(axes, f"{which}axis")
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if values.max() < 300 * values.min() else (1.0,)))
+    axis.set_minor_formatter(NullFormatter())
+    if values.min() > 1e-4 and values.max() < 1e5:
+        axis.set_major_formatter("{x:g}")
+    return True
+
+
+def tried(axes: Axes, x: np.ndarray) -> None:
+    """An axis of values that somebody chose: ticks at these if they are few and short, else where it is round."""
+    is_log, chosen = decades(axes, "x", x), np.unique(x)
+    texts = [f"{value:g}" for value in chosen]
+    if len(texts) <= 6 and max(map(len, texts)) <= 6:
+        axes.set_xticks(chosen, texts)
+        axes.xaxis.set_minor_locator(NullLocator())
+    elif not is_log:
+        axes.xaxis.set_major_locator(few_ticks(5))
+    axes.margins(x=0.08)
 
 
 def unit(text: str) -> str:

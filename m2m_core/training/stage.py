@@ -26,7 +26,7 @@ from .loop import Loop, fit
 from .progress import Progress
 from .restarts import again_at_the_time_limit
 
-__all__ = ["identity_of", "train"]
+__all__ = ["identity_of", "outlast", "train"]
 
 
 def train(
@@ -45,7 +45,7 @@ def train(
     verify(study.catalogue.training(fold), job.params.verify)
     identity = identity_of(settings, study)
     folder = Path(job.params.folder.format(**job.wildcards)) / identity
-    _outlast(folder, job.say)
+    outlast(folder, job.say)
     with gpus.chosen(experiment["training"], job.say), Progress(job) as progress:
         order = _order(experiment, files, fold, folder, identity)
         with again_at_the_time_limit(job.say), members(experiment["training"], order, job.say) as group:
@@ -64,7 +64,7 @@ def _order(experiment: Mapping[str, Any], files: Any, fold: int, folder: Path, i
     return {**known, "plugins": list(registry.PLUGINS)}
 
 
-def _outlast(folder: Path, say: Callable[[str], None]) -> None:
+def outlast(folder: Path, say: Callable[[str], None]) -> None:
     """Wait for a process that goes on with this training though its Snakemake was killed: its work is used."""
     if who := owner(folder):
         say(f"waiting for {who}, which outlived an earlier run and goes on with this training")

@@ -97,3 +97,50 @@ def test_a_model_has_to_tell_its_halo_but_a_plugin_is_not_run_for_it(tmp_path):
 
 def test_the_small_config_is_let_in():
     door.check(config.parse(small()))
+
+
+# ---- searches
+
+LR = {"optimizer.lr": {"low": 1e-4, "high": 1e-2, "log": True}}
+START = "ablations.s"
+
+
+def searched(draw, of=None, **chosen):
+    raw = changed("experiments/vnet/training", of or {})
+    return changed("ablations", {"s": {"of": "vnet", "draw": draw, "search": {"trials": 3, **chosen}}}, raw)
+
+
+def test_a_search_over_model_optimizer_schedule_and_training_is_let_in():
+    draw = LR | {"model.depth": [1, 2], "model": ["unet", "vnet"], "schedule": ["cosine", "constant"]}
+    draw |= {
+        "training.batch_size": {"low": 1, "high": 4},
+        "training.ema": [None, 0.99],
+        "training.augment": [[], ["flip"]],
+    }
+    door.check(config.parse(searched(draw)))
+
+
+OTHERS = "expected a key of model, optimizer, schedule or training"
+
+
+@pytest.mark.parametrize(
+    "raw, line",
+    [
+        (searched({"crops.size": [16]}), f"{START}.draw.crops.size: trials share what the stages before training make; vary it instead; {OTHERS}"),
+        (searched({"normalize.target": ["minmax"]}), f"{START}.draw.normalize.target: trials share what the stages before training make; vary it instead; {OTHERS}"),
+        (searched({"evaluation": [["one_point"]]}), f"{START}.draw.evaluation: trials share"),
+        (searched({"loss": ["mae"]}), f"{START}.draw.loss: trials are compared by their loss, so it cannot differ; vary it instead; {OTHERS}"),
+        (searched({"training.validation.fraction": [0.2]}), f"{START}.draw.training.validation.fraction: decides on which samples trials are compared; {OTHERS}"),
+        (searched({"training.seed": [1]}), f"{START}.draw.training.seed: decides on which samples trials are compared; {OTHERS}"),
+        (searched({"training.workers": [1]}), f"{START}.draw.training.workers: changes no result; {OTHERS}"),
+        (searched({"model.depth": [2, 6]}), f"{START} (model.depth = 6): experiments.vnet.crops.size: 32; the model takes multiples of 64"),
+        (searched({"model.depth": {"low": 1, "high": 9}}), f"{START} (model.depth = 9): experiments.vnet.model.depth: 9; at most 6"),
+        (searched(LR, fold=3), f"{START}.search.fold: 3 of 3 folds; expected 0 to 2"),
+        (searched(LR, {"validation": None}), f"{START} (optimizer.lr = 0.0001): experiments.vnet.training.validation: null, but a search compares validation scores; expected keys"),
+        (searched({"training.epochs": [40, 2]}, {"validation": {"every": 4}}), f"{START} (training.epochs = 2): experiments.vnet.training.validation.every: 4, but 2 epochs; at most 2"),
+    ],
+)  # fmt: skip
+def test_the_line_of_a_search_that_is_refused(raw, line):
+    with pytest.raises(ConfigError) as caught:
+        door.check(config.parse(raw))
+    assert str(caught.value).startswith(line)

@@ -37,8 +37,13 @@ def tree(
     quality: float = 1.0,
     judge_input: bool = True,
     seed: int = 1,
+    ablation: str | None = None,
+    score: float | None = None,
 ) -> ExperimentResults:
-    """Write catalogue, fields and all files of every fold but `missing`; `quality` scales the emulator's noise."""
+    """Write catalogue, fields and all files of every fold but `missing`; `quality` scales the emulator's noise.
+
+    `score`, where given, is about the best validation score of each fold.
+    """
     names = list(names or (f"box-{n:02d}" for n in range(samples)))
     rng = np.random.default_rng(seed)
     found, arrays = [], {}
@@ -55,8 +60,10 @@ def tree(
         if k not in missing:
             sources = ["emulator", *(["input"] if judge_input else []), *baselines]
             _fold(folders[k], k, catalogue.held_out(k), arrays, sources, quantity, quality)
+            best = {} if score is None else {"best_score": score * (1 + 0.04 * (k - 1))}
+            (folders[k] / "training.json").write_text(json.dumps(training(k) | best))
     config = {"dataset": "nbody", "model": {"name": "vnet", "width": 8}, "loss": {"name": "mse"}} | (config or {})
-    return ExperimentResults(name, label, base, config, folders, path)
+    return ExperimentResults(name, label, base, config, folders, path, ablation)
 
 
 def fields(
@@ -117,7 +124,6 @@ def _fold(
     history(folder / "history.csv", k, quality)
     (folder / "model.safetensors").write_bytes(b"")
     (folder / "statistics.json").write_text("{}")
-    (folder / "training.json").write_text(json.dumps(training(k)))
 
 
 def evaluation(path: Path, rows: Sequence[tuple]) -> None:

@@ -10,8 +10,8 @@ import synthetic
 
 from m2m_core.report import labels, scores
 from m2m_core.report.context import Context
+from m2m_core.report.families import differing, flat
 from m2m_core.report.results import ExperimentResults
-from m2m_core.report.sections.ablations import differing, flat
 from m2m_core.report.sections.bins import verdict
 from m2m_core.report.sections.samples import samples
 

@@ -71,6 +71,12 @@ PREDICTIONS = f"{FOLD}/predictions.h5"
 EVALUATION = f"{FOLD}/evaluation.csv"
 EMULATOR = f"{FOLD}/emulator.pt2"
 FIGURE = f"{EXPERIMENT}/figures/{{figure}}.svg"
+ABLATION = f"{RESULTS}/ablations/{{ablation}}"
+COMPARISON = f"{ABLATION}/comparison.svg"
+TRIALS = f"{ABLATION}/trials.csv"
+BEST = f"{ABLATION}/best.yaml"
+SEARCH_STATE = f"{ABLATION}/search"
+SEARCH_FIGURE = f"{ABLATION}/search.svg"
 REPORT = f"{RESULTS}/report.html"
 ARCHIVE = f"{RESULTS}/archive.zip"
 ARCHIVE_WITH_PREDICTIONS = f"{RESULTS}/archive-with-predictions.zip"
@@ -86,6 +92,7 @@ if workflow.is_main_process:
 wildcard_constraints:
     dataset="[a-z0-9][a-z0-9_-]*",
     experiment="[a-z0-9][a-z0-9_-]*",
+    ablation="[a-z0-9][a-z0-9_-]*",
     transform="[a-z0-9_]+",
     figure="[a-z0-9_]+",
     sample="[A-Za-z0-9][A-Za-z0-9._-]*",
@@ -158,7 +165,8 @@ def files_of(wildcards):
 def all_results(wildcards):
     """What the page shows, each file once."""
     each = ([*results_of(name), *figures_of(name).values()] for name in CONFIG.experiments)
-    return list(dict.fromkeys(chain.from_iterable(each)))
+    searched = (files.values() for files in SEARCHES.values())
+    return list(dict.fromkeys(chain(*each, COMPARISONS.values(), *searched)))
 
 
 @cache
@@ -196,6 +204,45 @@ def shards_of(name):
     if is_simulated(dataset):
         return shards.ranges(dataset.source["samples"], dataset.shard, made)
     return shards.parts(found(name), dataset.shard, made)
+
+
+def base_of(ablation):
+    return CONFIG.experiments[CONFIG.ablations[ablation].of]
+
+
+def of_base(path):
+    """An input of a search: a file of its base, of the fold that is searched, or of its dataset."""
+
+    @quick
+    def of(wildcards):
+        chosen = CONFIG.ablations[wildcards.ablation]
+        return place(path, chosen.of).replace("{fold}", str(chosen.search.fold))
+
+    return of
+
+
+def searching(wildcards, threads):
+    """As `running`, of the trials of a search."""
+    settings = STAGES.searching(wildcards.ablation)
+    return {**settings, "training": {**settings["training"], "threads": threads}}
+
+
+def family_settings(wildcards):
+    """An ablation for its figure: the base and what is made of it."""
+    family = [described(name) for name in STAGES.family(wildcards.ablation)]
+    return signed("comparison", {**STAGES.comparison(), "experiments": family})
+
+
+SEARCHES = {
+    name: {
+        "trials": TRIALS.format(ablation=name),
+        "best": BEST.format(ablation=name),
+        "figure": SEARCH_FIGURE.format(ablation=name),
+    }
+    for name, ablation in CONFIG.ablations.items()
+    if ablation.search
+}
+COMPARISONS = {name: COMPARISON.format(ablation=name) for name in CONFIG.ablations if name not in SEARCHES}
 
 
 def samples_of(wildcards):
@@ -269,13 +316,20 @@ def kept(*more):
         folds = map(str, STAGES.folds(name))
         paths += [place(path, name).replace("{fold}", fold) for fold in folds for path in made]
     figures = [path for name in CONFIG.experiments for path in figures_of(name).values()]
-    return list(dict.fromkeys([*paths, *figures, REPORT]))
+    searched = [path for files in SEARCHES.values() for path in files.values()]
+    return list(dict.fromkeys([*paths, *figures, *COMPARISONS.values(), *searched, REPORT]))
 
 
 def archive_settings(wildcards):
     """The config and what made the report; the digest of all code that goes into the archive, comments included."""
     portable = Portable(RESULTS, CONFIG.plugins)
-    page = {"settings": report_settings(wildcards), "figures": figures_of_all(wildcards), "path": REPORT}
+    page = {
+        "settings": report_settings(wildcards),
+        "figures": figures_of_all(wildcards),
+        "comparisons": COMPARISONS,
+        "searches": SEARCHES,
+        "path": REPORT,
+    }
     known = {
         "results": RESULTS,
         "plugins": CONFIG.plugins,

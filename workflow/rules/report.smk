@@ -22,6 +22,50 @@ rule figure:
         "../scripts/figure.py"
 
 
+rule comparison:
+    input:
+        lambda w: sorted({path for name in STAGES.family(w.ablation) for path in results_of(name)}),
+    output:
+        report(
+            COMPARISON,
+            category="Ablations",
+            caption="../report/comparison.rst",
+            labels={"ablation": "{ablation}"},
+        ),
+    log:
+        f"{LOGS}/comparison/{{ablation}}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        settings=family_settings,
+        plugins=plugins,
+        errors=ERROR_LINES,
+    script:
+        "../scripts/comparison.py"
+
+
+rule trials:
+    input:
+        TRIALS,
+    output:
+        report(
+            SEARCH_FIGURE,
+            category="Searches",
+            caption="../report/search.rst",
+            labels={"search": "{ablation}"},
+        ),
+    log:
+        f"{LOGS}/trials/{{ablation}}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        settings=settings("trials"),
+        plugins=plugins,
+        errors=ERROR_LINES,
+    script:
+        "../scripts/trials.py"
+
+
 rule report:
     input:
         all_results,
@@ -34,6 +78,8 @@ rule report:
     params:
         settings=report_settings,
         figures=figures_of_all,
+        comparisons=COMPARISONS,
+        searches=SEARCHES,
         plugins=plugins,
         errors=ERROR_LINES,
     script:

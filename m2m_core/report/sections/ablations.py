@@ -1,67 +1,78 @@
-"""Experiments that vary one: what differs between them, and what it does."""
+"""Experiments that vary one: what differs between them, what it does, and which is the best by validation score."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...registry import register
 from .. import columns, labels, scores
-from ..blocks import Block, Cell, Column, Group, Section, Table
+from ..blocks import Block, Cell, Column, Group, Picture, Section, Table, Text
 from ..context import Context
-from ..results import EMULATOR, ExperimentResults
+from ..families import Family
+from ..results import EMULATOR
 
-__all__ = ["ablations", "differing", "flat"]
+__all__ = ["ablations"]
+
+ABOUT = (
+    "Mean ± standard deviation over the folds. Validation is what training makes small, on samples of the training "
+    "folds: it chooses, the held-out samples only tell what the choice is worth."
+)
 
 
 @register("section", "ablations")
 def ablations(context: Context) -> Section:
     """Experiments that share a base, beside the keys that differ."""
     bases = dict.fromkeys(context.base(results).name for results in context.experiments if context.base(results))
-    blocks: list[Block] = []
-    for base in bases:
-        family = [results for results in context.experiments if base in (results.name, results.base)]
-        blocks.append(Group(f"Variants of {next(r.label for r in family if r.name == base)}", [_table(family)]))
-    return Section("Ablations", blocks)
+    return Section("Ablations", [_group(context, base) for base in bases])
 
 
-def _table(family: Sequence[ExperimentResults]) -> Table:
-    """One row an experiment: the keys that differ, folds, and the error of each judged field."""
-    flats = [flat(results.config) for results in family]
-    keys = differing(flats)
-    judged = {field: next(r for r in family if field in r.fields) for results in family for field in results.fields}
+def _group(context: Context, base: str) -> Group:
+    members = [results for results in context.experiments if base in (results.name, results.base)]
+    family = Family(sorted(members, key=lambda results: results.name != base))
+    blocks: list[Block] = [Text(family.verdict()), _table(family)]
+    for ablation in dict.fromkeys(results.ablation for results in members if results.ablation):
+        blocks += _picture(context, ablation, family.base.label)
+    return Group(f"Variants of {family.base.label}", blocks)
+
+
+def _picture(context: Context, ablation: str, base: str) -> list[Block]:
+    path = context.comparisons.get(ablation)
+    measures = "best validation score and error on held-out samples, of each fold and their mean"
+    text = f"Ablation {ablation} of {base}: {measures}."
+    return [Picture(path, text, text)] if path is not None and path.is_file() else []
+
+
+def _table(family: Family) -> Table:
+    """One row an experiment: the keys that differ, folds, the error of each judged field, the validation score."""
+    members = family.members
+    judged = {field: next(r for r in members if field in r.fields) for results in members for field in results.fields}
     leading = {field: name for field, results in judged.items() if (name := scores.leading(results, field))}
-    head = [Column("", numeric=False), *(Column(key) for key in keys), Column("folds")]
+    head = [Column("", numeric=False), *(Column(key) for key in family.keys), Column("folds")]
     head += [columns.of_metric(m, f, judged[f].unit, f"{labels.field_name(f)} ") for f, m in leading.items()]
-    errors = [_errors(family, field, metric) for field, metric in leading.items()]
+    cells = [_errors(family, field, metric) for field, metric in leading.items()]
+    if any(family.scores):
+        head, cells = [*head, Column("validation ↓")], [*cells, _validation(family)]
     rows = [
         [
             results.label,
-            *(_value(flats[i].get(key)) for key in keys),
+            *(_value(family.flats[i].get(key)) for key in family.keys),
             columns.progress(results),
-            *(c[i] for c in errors),
+            *(column[i] for column in cells),
         ]
-        for i, results in enumerate(family)
+        for i, results in enumerate(members)
     ]
-    return Table(head, rows, "Mean ± standard deviation over the folds.")
+    marked = frozenset({family.winner} if family.winner is not None else ())
+    return Table(head, rows, ABOUT, marked=marked)
 
 
-def _errors(family: Sequence[ExperimentResults], field: str, metric: str) -> list[Cell]:
-    found = [scores.score(results, field, metric, EMULATOR) for results in family]
-    return columns.measured(metric, found, [not results.missing for results in family])
+def _errors(family: Family, field: str, metric: str) -> list[Cell]:
+    found = [scores.score(results, field, metric, EMULATOR) for results in family.members]
+    return columns.measured(metric, found, [not results.missing for results in family.members])
 
 
-def differing(flats: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The keys that do not have the same value in all flat configs."""
-    keys = dict.fromkeys(key for config in flats for key in config)
-    return [key for key in keys if any(config.get(key) != flats[0].get(key) for config in flats)]
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"model": {"width": 4}} -> {"model.width": 4}; lists are values."""
-    result: dict[str, Any] = {}
-    for key, value in config.items():
-        nested = isinstance(value, Mapping) and value
-        result |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
-    return result
+def _validation(family: Family) -> list[Cell]:
+    """The winner is strong; what cannot be compared with the base is weak."""
+    strong, alike = family.winner, family.comparable
+    shown = [family.shown(score) for score in family.scores]
+    return [Cell(text, strong=i == strong, weak=i not in alike) for i, text in enumerate(shown)]
 
 
 def _value(value: Any) -> Cell:
