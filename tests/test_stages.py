@@ -259,7 +259,7 @@ SOME = {
     "simulations/nbody.py": {"simulation"},
     "metrics/one_point.py": {"vnet evaluation", "unet evaluation"},
     "report/page.py": {"report"},
-    "report/page.css": {"report", "figure", "comparison", "trials"},
+    "report/page.css": {"report"},
     "report/figures/power.py": {"figure"},
     "report/figures/comparison.py": {"comparison", "report"},
     "search/journal.py": {"search"},
