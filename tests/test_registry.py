@@ -10,8 +10,8 @@ from m2m_core import registry
 from m2m_core.errors import ConfigError
 
 KINDS = {
-    "figure", "geometry", "loss", "metric", "model", "optimizer", "reader", "scaling", "schedule", "section", "shape",
-    "simulation", "source", "task", "transform",
+    "export", "figure", "geometry", "loss", "metric", "model", "optimizer", "reader", "scaling", "schedule", "section",
+    "shape", "simulation", "source", "task", "torch_scaling", "torch_transform", "transform",
 }  # fmt: skip
 ENTRIES = [(kind, name) for kind in sorted(KINDS) for name in registry.entries(kind)]
 

@@ -199,7 +199,11 @@ def spoil(catalogue):
             values[:, 2, 3, 4] = np.nan
             values[0, 5, 5, 5] = np.inf
             np.save(parts[0].file, values)
-    return catalogued(catalogue.samples, {s.id: s.fold for s in catalogue}, "mask")
+    unread = [
+        replace(sample, fields={f: tuple(replace(p, digest="") for p in parts) for f, parts in sample.fields.items()})
+        for sample in catalogue
+    ]
+    return catalogued(unread, {s.id: s.fold for s in catalogue}, "mask")
 
 
 def test_what_is_not_finite_is_predicted_and_judged_as_nothing(tmp_path):

@@ -18,6 +18,7 @@ def test_a_result_that_is_touched_is_none_that_changed(project):
 
 def test_a_result_that_is_gone_is_made_anew(project):
     project.path("experiments/tiny/fold-1/evaluation.csv").unlink()
+    project.path("report.html").unlink()
     rules, lines = stale(project.folder)
     assert rules == {"evaluation": 1, "figure": rules["figure"], "report": 1}
     assert lines[0] == "evaluation tiny 1: evaluation.csv is gone"
