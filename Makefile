@@ -1,11 +1,11 @@
 # make demo: the whole workflow on a small simulated study. make explain: why what would run. make test: all tests.
-# All set up .venv by themselves.
+# make test-slurm: trainings interrupted on a real Slurm, as root. All set up .venv by themselves.
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 PIP := $(RUN) pip --disable-pip-version-check -qq
 export PYTHONUNBUFFERED := 1
 
-.PHONY: demo explain test test-fast lint bench docs clean
+.PHONY: demo explain test test-fast test-slurm lint bench docs clean
 
 demo: .venv/demo.ready
 	@$(RUN) snakemake
@@ -18,6 +18,9 @@ test: .venv/test.ready
 
 test-fast: .venv/test.ready
 	@$(RUN) pytest -m "not workflow"
+
+test-slurm: .venv/test.ready
+	@$(RUN) pytest -m slurm
 
 lint: .venv/test.ready
 	@$(RUN) ruff check . && $(RUN) ruff format --check . && $(RUN) snakefmt --check workflow

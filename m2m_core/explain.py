@@ -4,6 +4,7 @@ Takes the arguments of Snakemake, which builds its graph of jobs and runs none.
 """
 
 import ast
+import asyncio
 import contextlib
 import io
 import os
@@ -102,7 +103,7 @@ def _note(workflow: Any, job: Any) -> Any:
 
 def _forced(workflow: Any, job: Any) -> Iterator[str]:
     reason = workflow.dag.reason(job)
-    if reason.forced and workflow.async_run(workflow.persistence.incomplete(job)):
+    if reason.forced and asyncio.run(workflow.persistence.incomplete(job)):
         yield "was interrupted"
     elif reason.forced:
         yield "asked for"

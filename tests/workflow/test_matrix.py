@@ -9,7 +9,7 @@ import pytest
 from . import edits, plans
 from .conftest import TOP, Project
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.long]
 
 ONE_VALUE = {"task.name"}  # nothing else can be chosen, hence no edit: goes with the second task
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.long]
 
 FIGURE = """
 from m2m_core.registry import register

@@ -14,7 +14,7 @@ from .conftest import Project
 from .edits import PLUGIN
 from .test_matrix import GROUPS, table
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.long]
 
 KEYS = {  # a key of each row, with another value
     "source": ("datasets.boxes.source.seed", 9),
