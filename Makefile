@@ -3,6 +3,7 @@
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 PIP := $(RUN) pip --disable-pip-version-check -qq
+TOGETHER := -n auto --maxprocesses 4 --dist loadfile
 export PYTHONUNBUFFERED := 1
 
 .PHONY: demo explain test test-fast test-slurm lint bench docs clean
@@ -14,10 +15,10 @@ explain: .venv/demo.ready
 	@$(RUN) m2m_core.explain
 
 test: .venv/test.ready
-	@$(RUN) pytest
+	@$(RUN) pytest $(TOGETHER)
 
 test-fast: .venv/test.ready
-	@$(RUN) pytest -m "not workflow"
+	@$(RUN) pytest $(TOGETHER) -m "not workflow"
 
 test-slurm: .venv/test.ready
 	@$(RUN) pytest -m slurm

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import digest, replaced
-from ..report import draw
+from ..report.draw import draw
 from ..report.results import results_of
 from ..report.stage import described_by
 from .contents import Portable, code, environment, requirements

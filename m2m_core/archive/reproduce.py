@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from .. import registry
-from ..report import draw
+from ..report.draw import draw
 from ..report.results import results_of
 from ..report.stage import described_by, write_report
 from .contents import environment

@@ -13,6 +13,7 @@ from tests.workflow.conftest import Project
 
 CLUSTER = Path(__file__).with_name("cluster.sh")
 CONFIGURED = Path("/etc/slurm/slurm.conf")
+STATE = Path("/var/lib/slurm-ci")  # made by cluster.sh
 SIZE = {"SLURM_DB": "0", "SLURM_MEM": "64000", "SLURM_CPUS": "16"}  # what the two nodes claim to have
 
 
@@ -20,7 +21,8 @@ def why_not() -> str:
     """Why no Slurm can be set up here, empty if it can."""
     if os.geteuid() != 0:
         return "setting up a Slurm for tests needs root"
-    if shutil.which("sbatch") and "ClusterName=ci" not in (CONFIGURED.read_text() if CONFIGURED.exists() else ""):
+    configured = "ClusterName=ci" in CONFIGURED.read_text() if CONFIGURED.exists() else STATE.exists()
+    if shutil.which("sbatch") and not configured:
         return "this machine has a Slurm of its own, which tests leave alone"
     if not shutil.which("sbatch") and not shutil.which("apt-get"):
         return "Slurm can be installed on Debian and its kin only"
@@ -29,7 +31,7 @@ def why_not() -> str:
 
 @pytest.fixture(scope="session")
 def slurm():
-    """The running Slurm; it stays up until the end, because one that is installed but down slows every Snakemake."""
+    """The running Slurm."""
     if reason := why_not():
         pytest.skip(reason)
     steps = ["configure", "start"] if shutil.which("sbatch") else ["install", "configure", "start"]

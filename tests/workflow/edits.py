@@ -13,12 +13,26 @@ from .conftest import TINY
 CHOICES = ("source", "task", "model", "loss", "optimizer", "schedule", "evaluation", "sections")
 MODEL = {"depth": 1, "width": 2, "padding": "periodic"}
 FILES = {"kind": "npy", "input": "data/in_*.npy", "target": "data/out_*.npy"}
+WIDTHS = {"model.width": {"low": 2, "high": 40}}
+WAYS = {
+    "vary": {"vary": {"model.width": [3]}},
+    "draw": {"draw": {"model.width": [3]}, "random": {"count": 1}},
+    "random": {"draw": WIDTHS, "random": {"count": 1}},
+    "search": {"draw": WIDTHS, "search": {"trials": 2}},
+}
+SEARCH = {"of": "tiny", "draw": {"training.clip": [0.5, 1.0]}, "search": {"trials": 2}}  # beside every key
 PLUGIN = """
 from m2m_core.registry import register
 @register("loss", "mine")
 def mine(prediction, target):
     return (prediction - target).square().mean()
 """
+
+
+def _by_name(*names: str) -> dict:
+    """An ablation of variants by name."""
+    return {"of": "tiny", "variants": {name: {"model.width": 3 + i} for i, name in enumerate(names)}}
+
 
 SPECIAL = {  # keys whose value says nothing about another that would do: (path, before, after), None leaves it out
     "datasets": ("datasets.other", None, {"source": {"kind": "nbody"}}),
@@ -42,6 +56,10 @@ SPECIAL = {  # keys whose value says nothing about another that would do: (path,
     "training.device": ("experiments.tiny.training.device", "auto", "cpu"),
     "ablations.of": ("ablations.width.of", "tiny", "wide"),
     "ablations.vary": ("ablations.width.vary", {"model.width": [3]}, {"model.width": [3, 4]}),
+    "ablations.variants": ("ablations.width", _by_name("narrow"), _by_name("narrow", "wide")),
+    "ablations.draw": ("ablations.width.draw", {"model.width": [3]}, {"model.width": [4]}),
+    "ablations.random.count": ("ablations.width.random.count", 1, 2),
+    "ablations.search.trials": ("ablations.width.search.trials", 2, 3),
     "plugins": ("plugins", [], ["mine.py"]),
     "results": ("results", "results", "elsewhere"),
     "report.sections": ("report.sections", None, ["summary"]),
@@ -71,7 +89,7 @@ def chosen(path: str) -> str:
 
 def base(path: str) -> dict:
     """The tiny config, changed so that the key at `path` has a say."""
-    raw = copy.deepcopy({**TINY, "ablations": {}, "report": {}})
+    raw = copy.deepcopy({**TINY, "ablations": {"tuned": SEARCH}, "report": {}})
     raw["datasets"]["other"] = copy.deepcopy(TINY["datasets"]["boxes"])
     raw["datasets"]["other"]["source"]["seed"] = 5
     tiny = raw["experiments"]["tiny"]
@@ -91,7 +109,8 @@ def base(path: str) -> dict:
         if parts[2] != "name":
             tiny["evaluation"].append({"name": parts[1]})
     elif parts[0] == "ablations":
-        raw["ablations"] = {"width": {"of": "tiny", "vary": {"model.width": [3]}}}
+        way = parts[1] if parts[1] in WAYS else "vary"
+        raw["ablations"]["width"] = {"of": "tiny", **copy.deepcopy(WAYS[way])}
         raw["experiments"]["wide"] = {**copy.deepcopy(tiny), "loss": "mae"}
     elif parts[:2] == ["report", "sections"] and len(parts) == 4:
         raw["report"] = {"sections": [{"name": parts[2]}]}
@@ -135,6 +154,8 @@ def _places(path: str, node: dict) -> Iterator[tuple]:
         if parts[3] == "name":
             yield "report.sections", ["summary" if parts[2] != "summary" else "bins"], [parts[2]]
         place = f"report.sections.0.{parts[3]}"
+    elif parts[0] == "ablations":
+        place = f"ablations.width.{plain(path).removeprefix('ablations.')}"
     elif parts[-1] == "name":
         others = [name for name in registry.entries(parts[0]) if name != parts[1]]
         options = MODEL if parts[0] == "model" else {}

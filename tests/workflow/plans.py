@@ -39,7 +39,7 @@ def stale_each(folder: Path, configs: list[dict]) -> list[tuple[dict[str, int], 
 
 
 def graphs(folder: Path, configs: list[dict]) -> list[dict | str]:
-    """Of each config all jobs: outputs -> (rule, params that count, inputs); of one that is refused the text."""
+    """Of each config all jobs, those that run when asked for as well: outputs -> (rule, params that count, inputs); of one that is refused the text."""
     with _inside(folder) as explain:
         made: dict[str, dict | str | None] = dict.fromkeys(map(repr, configs))
         for config in configs:
@@ -50,11 +50,14 @@ def graphs(folder: Path, configs: list[dict]) -> list[dict | str]:
 def _graph(explain, config: dict) -> dict | str:
     _save(Path(), config)
     try:
-        workflow = explain.plan(["--cores", "2"])
+        workflow = explain.plan(["all", "export", "archive", "--cores", "2"])
     except explain.Refused as refusal:
         return refusal.args[0]
     jobs = [job for job in workflow.dag.jobs if job.output]
-    return {tuple(job.output): (job.rule.name, set(map(repr, job.non_derived_params)), set(job.input)) for job in jobs}
+    return {
+        tuple(map(str, job.output)): (job.rule.name, set(map(repr, job.non_derived_params)), set(map(str, job.input)))
+        for job in jobs
+    }
 
 
 def _save(folder: Path, config: dict) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from .test_staleness import TRAINED, stale
 
-pytestmark = [pytest.mark.workflow, pytest.mark.long]
+pytestmark = pytest.mark.workflow
 
 
 def test_a_result_that_is_touched_is_none_that_changed(project):

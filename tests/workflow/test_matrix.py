@@ -9,8 +9,16 @@ import pytest
 from . import edits, plans
 from .conftest import TOP, Project
 
-pytestmark = [pytest.mark.workflow, pytest.mark.long]
+pytestmark = pytest.mark.workflow
 
+COLUMN = {  # rules that stand in the column of another
+    "simulations": "simulation",
+    "inspection": "catalogue",
+    "comparison": "figure",
+    "trials": "figure",
+    "emulator": "export",
+    "archive_with_predictions": "archive",
+}
 ONE_VALUE = {"task.name"}  # nothing else can be chosen, hence no edit: goes with the second task
 
 
@@ -33,9 +41,16 @@ def row_of(key: str) -> str:
     return GROUPS[max(names, key=len)]
 
 
+def columns(rules: set[str]) -> set[str]:
+    return {COLUMN.get(rule, rule) for rule in rules}
+
+
 def test_a_column_for_every_rule():
     text = "".join(path.read_text() for path in sorted(TOP.glob("workflow/rules/*.smk")))
-    assert set(STAGES) == set(re.findall(r"^rule (\w+):", text, re.M))
+    rules = re.findall(r"^rule (\w+):|^use rule \w+ as (\w+) with:", text, re.M)
+    assert set(STAGES) == columns({one or other for one, other in rules})
+    told = (TOP / "README.md").read_text().split("## What reruns what")[1].split("\n## ")[0]
+    assert not [rule for rule in COLUMN if f"`{rule}`" not in told]
 
 
 def test_a_row_for_every_key_and_no_name_of_nothing():
@@ -49,7 +64,7 @@ def test_a_row_for_every_key_and_no_name_of_nothing():
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory) -> dict[str, tuple[set[str], set[str]]]:
-    """Path of a key -> (stages that run again after an edit of it, stages that there are)."""
+    """Path of a key -> (columns of stages that run again after an edit of it, stages that there are)."""
     pairs: dict[str, tuple] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder := tmp_path_factory.mktemp("plugin"))
@@ -61,7 +76,8 @@ def measured(tmp_path_factory) -> dict[str, tuple[set[str], set[str]]]:
     halves = [dict(list(pairs.items())[i::2]) for i in (0, 1)]
     with plans.processes() as pool:
         jobs = {pool.submit(plans.compare, _project(tmp_path_factory), half): half for half in halves}
-        return {path: result for job in as_completed(jobs) for path, result in job.result().items()}
+        found = [item for job in as_completed(jobs) for item in job.result().items()]
+    return {path: (columns(ran), columns(existing)) for path, (ran, existing) in found}
 
 
 def _project(factory) -> Path:

@@ -10,7 +10,7 @@ import time
 import pytest
 import yaml
 
-pytestmark = [pytest.mark.workflow, pytest.mark.long]
+pytestmark = pytest.mark.workflow
 
 SEARCH = {
     "of": "tiny",
