@@ -39,7 +39,10 @@ def stale_each(folder: Path, configs: list[dict]) -> list[tuple[dict[str, int], 
 
 
 def graphs(folder: Path, configs: list[dict]) -> list[dict | str]:
-    """Of each config all jobs, those that run when asked for as well: outputs -> (rule, params that count, inputs); of one that is refused the text."""
+    """Of each config all jobs, those that run when asked for as well; of one that is refused the text.
+
+    A job is outputs -> (rule, params that count, inputs).
+    """
     with _inside(folder) as explain:
         made: dict[str, dict | str | None] = dict.fromkeys(map(repr, configs))
         for config in configs:

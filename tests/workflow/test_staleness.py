@@ -114,7 +114,9 @@ def test_every_row_of_code_is_tried():
 def graph(project: Project) -> dict:
     """All jobs of the project with a search beside, those that run when asked for as well."""
     with plans.processes(1) as pool:
-        (jobs,) = pool.submit(plans.graphs, project.folder, [{**project.config, "ablations": {"tuned": SEARCH}}]).result()
+        (jobs,) = pool.submit(
+            plans.graphs, project.folder, [project.config | {"ablations": {"tuned": SEARCH}}]
+        ).result()
     project.save()
     return jobs
 
