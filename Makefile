@@ -1,5 +1,5 @@
 # make demo: the whole workflow on a small simulated study. make explain: why what would run. make test: all tests.
-# make test-slurm: trainings interrupted on a real Slurm, as root. All set up .venv by themselves.
+# make test-slurm: those on a real Slurm alone, as root. All set up .venv by themselves.
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 PIP := $(RUN) pip --disable-pip-version-check -qq

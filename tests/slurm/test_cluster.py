@@ -1,4 +1,7 @@
-"""Whatever befalls a training on a cluster, it ends with the weights of one that was left in peace."""
+"""The demo on a real Slurm; and whatever befalls a training there, it ends with the weights of one left in peace.
+
+All in one file, because one process of the tests at a time can have the cluster.
+"""
 
 import os
 import shutil
@@ -9,18 +12,18 @@ from copy import deepcopy
 import pytest
 
 from tests.slurm.conftest import ClusterProject, processes_of
-from tests.workflow.conftest import Project
+from tests.workflow.conftest import TOP, Project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
-FOLDS = range(5)
+FOLDS = range(4)
 
 
 @pytest.fixture(scope="module")
 def prepared(slurm, tmp_path_factory):
-    """A project with five trainings to do, of about half a minute each."""
+    """A project with four trainings to do, of a quarter of a minute and more each."""
     project = ClusterProject(tmp_path_factory.mktemp("cluster") / "ready to train")
-    project.config["datasets"]["boxes"]["folds"] = {"count": 5}
-    project.config["experiments"]["tiny"]["training"].update(epochs=2000, save_steps=100)
+    project.config["datasets"]["boxes"]["folds"] = {"count": 4}
+    project.config["experiments"]["tiny"]["training"].update(epochs=1500, save_steps=100)
     project.save()
     project.run("--until", "statistics", "crops", where=Project.where)
     return project
@@ -66,10 +69,6 @@ def kill_everything(job):
         os.kill(pid, signal.SIGKILL)
 
 
-def requeue(job):
-    subprocess.run(["scontrol", "requeue", job], check=True)
-
-
 def preempt(job):
     """A job of a partition that comes first takes the whole node."""
     node = subprocess.run(["squeue", "-h", "-j", job, "-o", "%N"], capture_output=True, text=True).stdout.strip()
@@ -86,15 +85,15 @@ def lengthen(job):
     subprocess.run(["scontrol", "update", f"JobId={job}", "TimeLimit=60"], check=True)
 
 
-def test_cancelled_killed_requeued_preempted_and_over_the_time_limit(project, reference):
+def test_cancelled_killed_preempted_and_over_the_time_limit(project, reference):
     process = project.start("--until", "training")
-    over = project.until(lambda: job_of(project, 4))
+    over = project.until(lambda: job_of(project, 3))
     shorten(over)
-    waiting = dict(enumerate([cancel, kill_everything, requeue, preempt]))
+    waiting = dict(enumerate([cancel, kill_everything, preempt]))
     while waiting:
         fold, job = project.until(lambda: next(((k, job) for k in waiting if (job := job_of(project, k))), None))
         waiting.pop(fold)(job)
-    project.until(lambda: project.jobs()["rule_training_wildcards_tiny_4"] == (over, "PENDING"))
+    project.until(lambda: project.jobs()["rule_training_wildcards_tiny_3"] == (over, "PENDING"))
     lengthen(over)
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
@@ -118,3 +117,15 @@ def test_a_driver_that_was_killed(project, reference):
     assert all(f"job {job} of an earlier run, which was killed, goes on training" in output for job in jobs)
     assert models(project, (0, 1)) == reference[:2]
     assert project.attempts(0) == project.attempts(1) == 1
+
+
+def test_the_demo_fills_the_cluster(cluster):
+    shutil.copy2(TOP / "config/config.yaml", cluster.folder / "config/config.yaml")
+    shorter = cluster.folder / "shorter.yaml"
+    shorter.write_text("experiments: {vnet: {training: {epochs: 4}}}\n")
+    output = cluster.run("--configfile", shorter.name)
+    assert "The report is at" in output and cluster.path("report.html").exists()
+    groups = {path.name for path in cluster.path("slurm_logs").iterdir()}
+    assert {"group_simulation_simulation", "rule_training", "rule_inference", "rule_evaluation"} <= groups
+    assert len(list(cluster.path("slurm_logs/group_simulation_simulation").iterdir())) == 2  # 12 boxes, ten a job
+    assert "Nothing to be done" in cluster.run("--configfile", shorter.name)
