@@ -3,8 +3,11 @@
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 PIP := $(RUN) pip --disable-pip-version-check -qq
-TOGETHER := -n auto --maxprocesses 4 --dist loadfile
+TOGETHER := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 export PYTHONUNBUFFERED := 1
+ifneq ($(shell test -w "$$HOME" && echo yes), yes)
+export XDG_CACHE_HOME ?= $(CURDIR)/results/.cache
+endif
 
 .PHONY: demo explain test test-fast test-slurm lint bench docs clean
 

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ atexit.register(KEPT.close)
 
 def own(results: str | Path) -> None:
     """Own `results` until this process ends; raises RunError if another Snakemake does, naming it."""
-    KEPT.enter_context(exclusive(results))
+    KEPT.enter_context(exclusive(results, lambda text: print(text, file=sys.stderr)))
 
 
 def prepare(results: str | Path, notes: str | Path) -> list[str]:

@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .errors import RunError
@@ -15,17 +15,17 @@ from .errors import RunError
 __all__ = ["exclusive", "last_owner", "owner"]
 
 BEAT = 15.0  # seconds between two signs of life
-STILL = 40.0  # seconds without one after which an owner on another machine is taken for dead
+STILL = 120.0  # seconds without one after which an owner on another machine is taken for dead
 
 
 @contextlib.contextmanager
-def exclusive(directory: str | Path) -> Iterator[Path]:
+def exclusive(directory: str | Path, say: Callable[[str], None] = lambda text: None) -> Iterator[Path]:
     """Own `directory` while the block runs: a second owner is refused, a dead one forgotten.
 
     The kernel forgets a dead owner of this machine at once. One of another machine that did not say goodbye is watched
-    for 40 s, because not every shared file system passes locks on. Leftover temporary files of a killed owner are
-    removed under the lock. Raises RunError if another process owns it, naming that process, or if the folder cannot
-    be written or locked.
+    for two minutes, because not every shared file system passes locks on, unless it was the same job of Slurm, which
+    runs but once; `say` is told. Leftover temporary files of a killed owner are removed under the lock. Raises RunError
+    if another process owns it, naming that process, or if the folder cannot be written or locked.
     """
     directory = Path(directory)
     with contextlib.ExitStack() as stack:
@@ -34,7 +34,7 @@ def exclusive(directory: str | Path) -> Iterator[Path]:
             descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
             stack.callback(os.close, descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _beats_elsewhere(directory):
+            if _beats_elsewhere(directory, say):
                 raise BlockingIOError
             stack.enter_context(_alive(descriptor))
             _clean(directory)
@@ -68,16 +68,24 @@ def _text(directory: str | Path) -> str:
         return ""
 
 
-def _beats_elsewhere(directory: Path) -> bool:
+def _beats_elsewhere(directory: Path, say: Callable[[str], None]) -> bool:
     """Whether the last owner ran on another machine and gives a sign of life while it is watched."""
     first, begin = _text(directory), time.monotonic()
-    if not first or first.partition(",")[0].endswith(f" on {socket.gethostname()}"):
+    who = first.partition(",")[0]
+    if not who or who.endswith(f" on {socket.gethostname()}") or (_job() and f"{_job()}," in first):
         return False
+    say(f"{directory} was left by {who}: watching for up to {STILL:.0f} s whether it lives")
     while time.monotonic() < begin + STILL:
         time.sleep(min(1.0, STILL / 4))
         if _text(directory) != first:
             return bool(_text(directory))
+    say(f"warning: {directory} is taken over from {who}, which gave no sign of life for {STILL:.0f} s")
     return False
+
+
+def _job() -> str:
+    """The job of Slurm that this is, if it is one."""
+    return f", job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
 
 
 @contextlib.contextmanager
@@ -106,7 +114,7 @@ def _beats(descriptor: int, done: threading.Event) -> None:
 
 def _beat(descriptor: int, number: int) -> None:
     """Write who owns, and a number that changes: never nothing, not even for a moment."""
-    text = f"process {os.getpid()} on {socket.gethostname()}, beat {number:09d}".encode()
+    text = f"process {os.getpid()} on {socket.gethostname()}{_job()}, beat {number:09d}".encode()
     os.pwrite(descriptor, text, 0)
     os.ftruncate(descriptor, len(text))
     os.fsync(descriptor)

@@ -13,7 +13,7 @@ from typing import IO, Any
 from . import registry
 from .errors import ConfigError, DataError, Diverged, M2MError, printable
 
-__all__ = ["ERRORS", "Job", "last_error", "rule", "use_library"]
+__all__ = ["ERRORS", "Job", "keep_caches", "last_error", "rule", "use_library"]
 
 ERRORS = "logs/errors.jsonl"  # below the results folder: errors of the run in progress
 HOPELESS = (ConfigError.exit_code, DataError.exit_code, Diverged.exit_code)  # a retry of the run would end the same
@@ -108,6 +108,13 @@ def use_library(home: str | Path) -> None:
     before = os.environ.get("PYTHONPATH")
     if before is None or str(home) not in before.split(os.pathsep):
         os.environ["PYTHONPATH"] = str(home) if not before else os.pathsep.join([str(home), before])
+
+
+def keep_caches(folder: str | Path) -> None:
+    """Let libraries keep their caches in `folder`, here and in scripts, where the home cannot be written."""
+    if not os.access(os.path.expanduser("~"), os.W_OK):
+        for name in ("XDG_CACHE_HOME", "MPLCONFIGDIR"):
+            os.environ.setdefault(name, str(Path(folder).absolute()))
 
 
 def last_error(path: str | Path) -> tuple[list[str], int]:

@@ -90,9 +90,19 @@ def test_an_owner_on_another_machine_that_lives_is_respected(tmp_path, monkeypat
 def test_an_owner_on_another_machine_that_is_still_is_taken_for_dead(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "STILL", 0.1)
     elsewhere(tmp_path)
-    with lock.exclusive(tmp_path):
+    said = []
+    with lock.exclusive(tmp_path, said.append):
         assert "another.host" not in lock.last_owner(tmp_path)
     assert lock.last_owner(tmp_path) == ""
+    assert "was left by process 7 on another.host" in said[0] and said[1].startswith("warning: ")
+
+
+def test_the_same_job_of_slurm_on_another_machine_does_not_wait_for_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "STILL", 3600.0)
+    monkeypatch.setenv("SLURM_JOB_ID", "41")
+    (tmp_path / ".lock").write_text("process 7 on another.host, job 41, beat 000000003")
+    with lock.exclusive(tmp_path):
+        assert ", job 41, beat " in (tmp_path / ".lock").read_text()
 
 
 def test_an_owner_gives_signs_of_life(tmp_path, monkeypatch):

@@ -1,11 +1,12 @@
 """The bridge to Snakemake: one line and an exit code for an error, everything else in the log."""
 
+import os
 import sys
 from types import SimpleNamespace
 
 import pytest
 
-from m2m_core import errors, registry
+from m2m_core import errors, registry, script
 from m2m_core.script import last_error, rule
 
 
@@ -162,3 +163,14 @@ def test_every_error_prints_as_one_line():
         if isinstance(error, type) and issubclass(error, errors.M2MError):
             assert str(error("a\nb\x1b")) == "a\\nb\\x1b" and 1 <= error.exit_code <= 255
     assert str(errors.ConfigError("é: [Mpc/h] ≥ 1")) == "é: [Mpc/h] ≥ 1"
+
+
+def test_caches_go_to_the_results_where_there_is_no_home(tmp_path, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("MPLCONFIGDIR", "/chosen")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    script.keep_caches(tmp_path / "cache")
+    assert "XDG_CACHE_HOME" not in os.environ
+    monkeypatch.setenv("HOME", "/proc/none")
+    script.keep_caches(tmp_path / "cache")
+    assert os.environ.pop("XDG_CACHE_HOME") == str(tmp_path / "cache") and os.environ["MPLCONFIGDIR"] == "/chosen"

@@ -112,6 +112,9 @@ def memory_errors(advice: str) -> Iterator[None]:
         if "DataLoader worker" in str(error) and any(word in str(error) for word in LOST):
             text = "a process that reads crops was killed, likely for memory (main or /dev/shm); lower training.workers"
             raise RunError(f"{text}; {_first_line(error)}") from error
+        if "DataLoader timed out" in str(error):
+            text = "a process that reads crops gives nothing; does the file system hang? expected a batch"
+            raise RunError(f"{text}; {_first_line(error)}") from error
         raise
 
 

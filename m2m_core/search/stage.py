@@ -42,7 +42,7 @@ def search(
     _check(plan, job)
     folder = Path(job.params.folder.format(**job.wildcards)) / plan.identity
     outlast(folder, job.say)
-    with again_at_the_time_limit(job.say), exclusive(folder), stop_requests() as stop:
+    with again_at_the_time_limit(job.say), exclusive(folder, job.say), stop_requests() as stop:
         trials = _trials(plan, folder, stop, job)
     best = best_of(trials)
     if best is None:

@@ -1,7 +1,9 @@
 """Which examples make which batch: a pure function of (seed, step), so that resuming needs no random state."""
 
+import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +15,7 @@ from ..tasks.protocol import Split, Task
 
 __all__ = ["FIT", "VALIDATE", "Batches", "Key", "members", "stream"]
 
+PATIENCE = 600.0  # seconds for a process to read a batch
 FIT, VALIDATE = "fit", "validate"
 Key = tuple[str, int]  # FIT and the number of the update, or VALIDATE and the number of the batch
 ORDER, ITEM = 0, 1  # purposes of random numbers
@@ -88,10 +91,26 @@ class Batches(torch.utils.data.Dataset):
 
 def stream(source: Batches, keys: Iterable[Key], workers: int, pinned: bool) -> Iterator[Any]:
     """The batches of `keys`, read ahead by `workers` processes, the same with any number of them."""
-    for batch in _loaded(source, keys, workers, pinned) if workers else map(source.__getitem__, keys):
-        if isinstance(batch, M2MError):
-            raise batch
-        yield batch
+    with _read_ahead(source, keys, workers, pinned) if workers else nullcontext(map(source.__getitem__, keys)) as found:
+        for batch in found:
+            if isinstance(batch, M2MError):
+                raise batch
+            yield batch
+
+
+@contextmanager
+def _read_ahead(source: Batches, keys: Iterable[Key], workers: int, pinned: bool) -> Iterator[Iterator[Any]]:
+    """The batches; no process that reads them outlives the block, not even one that hangs and ignores signals."""
+    before = set(multiprocessing.active_children())
+    found = iter(_loaded(source, keys, workers, pinned))
+    readers = set(multiprocessing.active_children()) - before
+    try:
+        yield found
+    finally:
+        found._shutdown_workers()  # type: ignore[attr-defined]  # which waits five seconds for each
+        for reader in readers:
+            reader.kill()
+            reader.join(5.0)
 
 
 def _loaded(source: Batches, keys: Iterable[Key], workers: int, pinned: bool) -> Iterable[Any]:
@@ -101,6 +120,7 @@ def _loaded(source: Batches, keys: Iterable[Key], workers: int, pinned: bool) ->
         batch_size=None,  # a key is a whole batch
         collate_fn=_unchanged,
         num_workers=workers,
+        timeout=PATIENCE,
         pin_memory=pinned,
         worker_init_fn=_leave_signals_to_the_trainer,
         multiprocessing_context="fork",  # the task is shared, not copied

@@ -56,7 +56,7 @@ def fit(
     group = group or Alone()
     with contextlib.ExitStack() as stack:
         if group.leads:
-            stack.enter_context(exclusive(folder))
+            stack.enter_context(exclusive(folder, say or (lambda text: None)))
         stop = stack.enter_context(stop_requests())
         loop = Loop(task, settings, folder, identity, say, group)
         stack.enter_context(devices.memory_errors(loop.advice))

@@ -1,13 +1,16 @@
 """What goes wrong in a training is one line that says what to do, and the last good checkpoint is kept."""
 
+import multiprocessing
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
 import torch
 
 from m2m_core.errors import ConfigError, DataError, Diverged, RunError
+from m2m_core.training import batches
 from m2m_core.training.batches import members
 from tests.training.toys import VALIDATION, Scored, Toy, in_child, train
 
@@ -79,6 +82,17 @@ def test_a_reader_that_is_killed(tmp_path):
     task.item = lambda *a: os.kill(os.getpid(), 9) if os.getpid() != owner else item(*a)
     with pytest.raises(RunError, match="killed, likely for memory.*lower training.workers"):
         train(tmp_path, task, workers=1)
+
+
+def test_a_reader_that_hangs(tmp_path, monkeypatch):
+    monkeypatch.setattr(batches, "PATIENCE", 1.0)
+    task = Toy()
+    owner = os.getpid()
+    item = task.item
+    task.item = lambda *a: time.sleep(60) if os.getpid() != owner else item(*a)
+    with pytest.raises(RunError, match="gives nothing; does the file system hang.*timed out after 1"):
+        train(tmp_path, task, workers=1)
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError("Unable to allocate")])

@@ -19,7 +19,7 @@ from m2m_core.data.sources import dated, inventory, places
 from m2m_core.errors import M2MError
 from m2m_core.files import check_folder
 from m2m_core.provenance import fingerprint, with_file
-from m2m_core.script import ERRORS, last_error, use_library
+from m2m_core.script import ERRORS, keep_caches, last_error, use_library
 from m2m_core.stages import Stages, is_simulated
 
 use_library(HOME)
@@ -49,6 +49,7 @@ STAGES = or_exit("config", Stages, CONFIG)
 ENVIRONMENT = "../../envs/cpu.yaml"
 
 RESULTS = CONFIG.results
+keep_caches(f"{RESULTS}/.cache")
 DATASET = f"{RESULTS}/datasets/{{dataset}}"
 EXPERIMENT = f"{RESULTS}/experiments/{{experiment}}"
 FOLD = f"{EXPERIMENT}/fold-{{fold}}"
