@@ -8,6 +8,8 @@ from functools import cache
 from itertools import chain
 from pathlib import Path
 
+import smart_open
+
 HOME = Path(workflow.basedir).parent
 sys.path.insert(0, str(HOME))
 
@@ -24,6 +26,7 @@ from m2m_core.stages import Stages, is_simulated
 
 use_library(HOME)
 driver.current = workflow
+smart_open.parse_uri = cache(smart_open.parse_uri)  # asked by Snakemake three times a job, where a script lies
 gc.set_threshold(100_000, 50, 50)  # a DAG is millions of objects that live to the end: seldom look for dead ones
 
 
