@@ -13,9 +13,10 @@ from typing import IO, Any
 from . import registry
 from .errors import ConfigError, DataError, Diverged, M2MError, printable
 
-__all__ = ["ERRORS", "Job", "keep_caches", "last_error", "rule", "use_library"]
+__all__ = ["ERRORS", "Job", "keep_caches", "last_error", "rule", "tell_scripts", "use_library"]
 
 ERRORS = "logs/errors.jsonl"  # below the results folder: errors of the run in progress
+TOLD = "M2M_TOLD"  # variable of the environment of scripts: where they note errors, and plugins, as JSON
 HOPELESS = (ConfigError.exit_code, DataError.exit_code, Diverged.exit_code)  # a retry of the run would end the same
 
 
@@ -47,23 +48,25 @@ def rule(snakemake: Any) -> Iterator[Job]:
     """Run the body of a rule: output goes to the rule's log, a known error to one line and its exit code."""
     console = sys.stderr
     job = Job(snakemake, console)
+    told = json.loads(os.environ[TOLD])
+    errors = told["errors"]
     with _to(snakemake.log[0]):
         begin = time.monotonic()
-        if (before := _last(snakemake.params.errors).get(job.name)) and before["code"] in HOPELESS:
-            _fail(job, snakemake.params.errors, before["line"], before["code"])
+        if (before := _last(errors).get(job.name)) and before["code"] in HOPELESS:
+            _fail(job, errors, before["line"], before["code"])
         try:
-            registry.use_plugins(snakemake.params.get("plugins", []))
+            registry.use_plugins(told["plugins"])
             yield job
         except M2MError as error:
             traceback.print_exc()
-            _fail(job, snakemake.params.errors, str(error), error.exit_code)
+            _fail(job, errors, str(error), error.exit_code)
         except Exception as error:
             traceback.print_exc()
             text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            _fail(job, snakemake.params.errors, f"{text}; the traceback is in {snakemake.log[0]}", 1)
+            _fail(job, errors, f"{text}; the traceback is in {snakemake.log[0]}", 1)
         job.say(f"{job.result or 'done'} ({time.monotonic() - begin:.1f} s)")
-        if Path(snakemake.params.errors).exists():  # of an attempt before, it may be
-            _note(snakemake.params.errors, job, "", 0)
+        if Path(errors).exists():  # of an attempt before, it may be
+            _note(errors, job, "", 0)
 
 
 @contextlib.contextmanager
@@ -108,6 +111,14 @@ def use_library(home: str | Path) -> None:
     before = os.environ.get("PYTHONPATH")
     if before is None or str(home) not in before.split(os.pathsep):
         os.environ["PYTHONPATH"] = str(home) if not before else os.pathsep.join([str(home), before])
+
+
+def tell_scripts(errors: str, plugins: Iterable[str]) -> None:
+    """Tell the scripts that this process starts what no result depends on: a parameter of each job would cost more.
+
+    errors: file below the results folder; plugins: as in the config
+    """
+    os.environ[TOLD] = json.dumps({"errors": errors, "plugins": list(plugins)})
 
 
 def keep_caches(folder: str | Path) -> None:

@@ -23,11 +23,14 @@ class Wildcards(list):
 
 
 @pytest.fixture
-def snakemake(tmp_path):
+def snakemake(tmp_path, monkeypatch):
+    monkeypatch.setenv(script.TOLD, "")  # so that it is forgotten afterwards
+    errors = str(tmp_path / "logs" / "errors.jsonl")
+    script.tell_scripts(errors, [])
     yield SimpleNamespace(
         rule="training", input=["a"], output=["b"], threads=2, log=[str(tmp_path / "logs" / "x.log")],
         wildcards=Wildcards(experiment="vnet", fold="1"),
-        params=Named(settings={"lr": 1}, plugins=[], errors=str(tmp_path / "logs" / "errors.jsonl")),
+        params=Named(settings={"lr": 1}), errors=errors,
     )  # fmt: skip
     registry.use_plugins([])
 
@@ -68,7 +71,7 @@ def test_a_known_error_is_one_line_and_its_exit_code(snakemake, capsys, error, c
     line = "training vnet 1: error: a.npy: empty; expected values"
     assert caught.value.code == code and capsys.readouterr().err == line + "\n"
     assert "Traceback" in log(snakemake) and line in log(snakemake)
-    assert last_error(snakemake.params.errors) == ([line], code)
+    assert last_error(snakemake.errors) == ([line], code)
 
 
 def test_an_unknown_error_is_one_line_that_names_the_log(snakemake, capsys):
@@ -95,16 +98,16 @@ def test_names_cannot_drive_the_terminal(snakemake, capsys, text):
         run(snakemake, body)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3 and all(line.isprintable() for line in lines)
-    assert all(line.isprintable() for line in last_error(snakemake.params.errors)[0])
+    assert all(line.isprintable() for line in last_error(snakemake.errors)[0])
 
 
 def test_plugins_are_named_before_the_body_runs_and_refused_in_one_line(snakemake, capsys, tmp_path):
     (tmp_path / "mine.py").write_text(
         "from m2m_core.registry import register\n@register('loss', 'mine')\ndef mine(x, y): ...\n"
     )
-    snakemake.params["plugins"] = [str(tmp_path / "mine.py")]
+    script.tell_scripts(snakemake.errors, [str(tmp_path / "mine.py")])
     run(snakemake, lambda job: registry.find("loss", "mine"))
-    snakemake.params["plugins"] = [str(tmp_path / "nowhere.py")]
+    script.tell_scripts(snakemake.errors, [str(tmp_path / "nowhere.py")])
     with pytest.raises(SystemExit) as caught:
         run(snakemake, lambda job: registry.find("loss", "mine"))
     assert caught.value.code == 2 and "nowhere.py: no such file" in capsys.readouterr().err
@@ -155,7 +158,7 @@ def test_a_retry_that_ends_well_is_no_error(snakemake):
     with pytest.raises(SystemExit):
         run(snakemake, fail)
     run(snakemake, lambda job: None)
-    assert last_error(snakemake.params.errors) == ([], 1)
+    assert last_error(snakemake.errors) == ([], 1)
 
 
 def test_every_error_prints_as_one_line():

@@ -10,8 +10,6 @@ rule archive:
         ENVIRONMENT
     params:
         settings=archive_settings,
-        plugins=plugins,
-        errors=ERROR_LINES,
     script:
         "../scripts/archive.py"
 

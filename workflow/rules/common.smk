@@ -21,7 +21,7 @@ from m2m_core.data.sources import dated, inventory, places
 from m2m_core.errors import M2MError
 from m2m_core.files import check_folder
 from m2m_core.provenance import fingerprint, with_file
-from m2m_core.script import ERRORS, keep_caches, last_error, use_library
+from m2m_core.script import ERRORS, keep_caches, last_error, tell_scripts, use_library
 from m2m_core.stages import Stages, is_simulated
 
 use_library(HOME)
@@ -86,6 +86,7 @@ ARCHIVE = f"{RESULTS}/archive.zip"
 ARCHIVE_WITH_PREDICTIONS = f"{RESULTS}/archive-with-predictions.zip"
 PARTIAL_REPORT = f"{RESULTS}/report-partial.html"
 ERROR_LINES = f"{RESULTS}/{ERRORS}"
+tell_scripts(ERROR_LINES, CONFIG.plugins)
 NOTES = ".snakemake"  # where Snakemake keeps its locks and what it knows of earlier runs
 
 if workflow.is_main_process:
@@ -385,12 +386,6 @@ def running(wildcards, threads):
 def verify_of(wildcards, threads):
     """As above."""
     return CONFIG.datasets[dataset_of(wildcards.experiment)].verify
-
-
-@quick
-def plugins(wildcards, threads):
-    """As above: the code that is chosen from them is in the settings."""
-    return CONFIG.plugins
 
 
 def begin():

@@ -10,7 +10,5 @@ rule crops:
         ENVIRONMENT
     params:
         settings=lambda w: signed("crops", STAGES.crops(w.experiment)),
-        plugins=plugins,
-        errors=ERROR_LINES,
     script:
         "../scripts/crops.py"

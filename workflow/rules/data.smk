@@ -8,8 +8,6 @@ rule simulation:
         ENVIRONMENT
     params:
         settings=settings("simulation"),
-        plugins=plugins,
-        errors=ERROR_LINES,
     script:
         "../scripts/simulation.py"
 
@@ -24,8 +22,6 @@ rule simulations:
     params:
         settings=settings("inspection"),
         folder=FIELDS,
-        plugins=plugins,
-        errors=ERROR_LINES,
     script:
         "../scripts/simulations.py"
 
@@ -40,8 +36,6 @@ rule inspection:
     threads: 4
     params:
         settings=inspection_settings,
-        plugins=plugins,
-        errors=ERROR_LINES,
     script:
         "../scripts/inspection.py"
 
@@ -58,7 +52,5 @@ rule catalogue:
     threads: 4
     params:
         settings=catalogue_settings,
-        plugins=plugins,
-        errors=ERROR_LINES,
     script:
         "../scripts/catalogue.py"

@@ -16,7 +16,5 @@ rule evaluation:
     params:
         settings=settings("evaluation"),
         verify=verify_of,
-        plugins=plugins,
-        errors=ERROR_LINES,
     script:
         "../scripts/evaluation.py"

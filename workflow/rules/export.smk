@@ -11,8 +11,6 @@ rule emulator:
     threads: 2
     params:
         settings=settings("export"),
-        plugins=plugins,
-        errors=ERROR_LINES,
     script:
         "../scripts/export.py"
 

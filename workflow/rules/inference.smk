@@ -12,7 +12,5 @@ rule inference:
     params:
         settings=settings("inference"),
         verify=verify_of,
-        plugins=plugins,
-        errors=ERROR_LINES,
     script:
         "../scripts/inference.py"

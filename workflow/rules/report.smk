@@ -16,8 +16,6 @@ rule figure:
     params:
         settings=figure_settings,
         caption=quick(lambda w, threads: STAGES.caption(w.figure)),
-        plugins=plugins,
-        errors=ERROR_LINES,
     script:
         "../scripts/figure.py"
 
@@ -38,8 +36,6 @@ rule comparison:
         ENVIRONMENT
     params:
         settings=family_settings,
-        plugins=plugins,
-        errors=ERROR_LINES,
     script:
         "../scripts/comparison.py"
 
@@ -60,8 +56,6 @@ rule trials:
         ENVIRONMENT
     params:
         settings=settings("trials"),
-        plugins=plugins,
-        errors=ERROR_LINES,
     script:
         "../scripts/trials.py"
 
@@ -80,7 +74,5 @@ rule report:
         figures=figures_of_all,
         comparisons=COMPARISONS,
         searches=SEARCHES,
-        plugins=plugins,
-        errors=ERROR_LINES,
     script:
         "../scripts/report.py"

@@ -19,7 +19,5 @@ rule search:
         running=searching,
         folder=SEARCH_STATE,
         verify=lambda w, threads: CONFIG.datasets[base_of(w.ablation).dataset].verify,
-        plugins=plugins,
-        errors=ERROR_LINES,
     script:
         "../scripts/search.py"

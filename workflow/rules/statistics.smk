@@ -12,8 +12,6 @@ rule moments:
     params:
         settings=lambda w: signed("moments", STAGES.moments(w.dataset, w.transform)),
         verify=lambda w, threads: CONFIG.datasets[w.dataset].verify,
-        plugins=plugins,
-        errors=ERROR_LINES,
     script:
         "../scripts/moments.py"
 
@@ -30,7 +28,5 @@ rule statistics:
         ENVIRONMENT
     params:
         settings=settings("statistics"),
-        plugins=plugins,
-        errors=ERROR_LINES,
     script:
         "../scripts/statistics.py"

@@ -21,7 +21,5 @@ rule training:
         running=running,
         folder=TRAINING_STATE,
         verify=verify_of,
-        plugins=plugins,
-        errors=ERROR_LINES,
     script:
         "../scripts/training.py"
