@@ -370,6 +370,9 @@ def gpus_of(wildcards):
     return 0 if training.device == "cpu" else training.gpus
 
 
+SEVERAL_NODES = any(experiment.training.nodes > 1 for experiment in CONFIG.experiments.values())
+
+
 @quick
 def nodes_of(wildcards):
     return CONFIG.experiments[wildcards.experiment].training.nodes

@@ -13,8 +13,8 @@ rule training:
     threads: training_threads
     resources:  # Slurm counts `gpu` over all nodes and `gres` on each; without GPUs it needs a task for each node
         gpu=lambda w: gpus_of(w) if nodes_of(w) == 1 else 0,
-        gres=lambda w: f"gpu:{gpus_of(w)}" if gpus_of(w) and nodes_of(w) > 1 else "",
-        nodes=nodes_of,
+        gres=(lambda w: f"gpu:{gpus_of(w)}" if gpus_of(w) and nodes_of(w) > 1 else "") if SEVERAL_NODES else "",
+        nodes=nodes_of if SEVERAL_NODES else 1,
         tasks=lambda w: 0 if gpus_of(w) else nodes_of(w),
     params:
         settings=settings("training"),
