@@ -26,6 +26,9 @@ from m2m_core.stages import Stages, is_simulated
 
 use_library(HOME)
 driver.current = workflow
+if workflow.is_main_process and "slurm_partition" in (workflow.resource_settings.default_resources or {}):
+    # The cores of this machine, which profiles/default counts, are not those of the nodes.
+    workflow.resource_settings.cores = workflow.global_resources["_cores"] = sys.maxsize
 smart_open.parse_uri = cache(smart_open.parse_uri)  # asked by Snakemake three times a job, where a script lies
 gc.set_threshold(100_000, 50, 50)  # a DAG is millions of objects that live to the end: seldom look for dead ones
 
