@@ -59,8 +59,10 @@ def again_at_the_time_limit(say: Callable[[str], None]) -> Iterator[None]:
         yield
     except Stopped:
         job = os.environ.get("SLURM_JOB_ID")
-        if job and _is_at_its_limit(job) and asked(["scontrol", "requeue", job]) is not None:
-            say(f"time limit of job {job}: it is queued again and goes on by itself")
+        if job and _is_at_its_limit(job):
+            say(f"time limit of job {job}: it is queued again and goes on by itself")  # then Slurm ends this process
+            if asked(["scontrol", "requeue", job]) is None:
+                say(f"job {job} was not queued again; a retry goes on from what is saved")
         raise
 
 

@@ -4,6 +4,7 @@ All in one file, because one process of the tests at a time can have the cluster
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,14 +16,14 @@ from tests.slurm.conftest import ClusterProject, processes_of
 from tests.workflow.conftest import TOP, Project
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
-FOLDS = range(4)
+FOLDS = range(3)
 
 
 @pytest.fixture(scope="module")
 def prepared(slurm, tmp_path_factory):
-    """A project with four trainings to do, of a quarter of a minute and more each."""
+    """A project with three trainings to do, of a quarter of a minute and more each."""
     project = ClusterProject(tmp_path_factory.mktemp("cluster") / "ready to train")
-    project.config["datasets"]["boxes"]["folds"] = {"count": 4}
+    project.config["datasets"]["boxes"]["folds"] = {"count": len(FOLDS)}
     project.config["experiments"]["tiny"]["training"].update(epochs=1500, save_steps=100)
     project.save()
     project.run("--until", "statistics", "crops", where=Project.where)
@@ -70,37 +71,38 @@ def kill_everything(job):
 
 
 def preempt(job):
-    """A job of a partition that comes first takes the whole node."""
+    """A job of a partition that comes first takes the whole node, from all that run there."""
     node = subprocess.run(["squeue", "-h", "-j", job, "-o", "%N"], capture_output=True, text=True).stdout.strip()
     command = ["sbatch", "-p", "urgent", "-w", node, "--exclusive", "-o", "/dev/null", "--wrap", "sleep 3"]
     subprocess.run(command, check=True, capture_output=True)
 
 
-def shorten(job):
-    """Its time is up; the next attempt has more."""
-    subprocess.run(["scontrol", "update", f"JobId={job}", "TimeLimit=1"], check=True)
+def limit(job, minutes):
+    """One minute is less than the two that a training is told to save in, so its time is up at once."""
+    subprocess.run(["scontrol", "update", f"JobId={job}", f"TimeLimit={minutes}"], check=True)
 
 
-def lengthen(job):
-    subprocess.run(["scontrol", "update", f"JobId={job}", "TimeLimit=60"], check=True)
+def starts(job):
+    shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=True).stdout
+    return 1 + int(re.search(r"Restarts=(\d+)", shown)[1])
 
 
 def test_cancelled_killed_preempted_and_over_the_time_limit(project, reference):
     process = project.start("--until", "training")
-    over = project.until(lambda: job_of(project, 3))
-    shorten(over)
-    waiting = dict(enumerate([cancel, kill_everything, preempt]))
-    while waiting:
-        fold, job = project.until(lambda: next(((k, job) for k in waiting if (job := job_of(project, k))), None))
-        waiting.pop(fold)(job)
-    project.until(lambda: project.jobs()["rule_training_wildcards_tiny_3"] == (over, "PENDING"))
-    lengthen(over)
+    over = project.until(lambda: job_of(project, 2))
+    limit(over, 1)
+    for fold, end in enumerate([cancel, kill_everything]):
+        end(project.until(lambda fold=fold: job_of(project, fold)))
+    project.until(lambda: project.jobs()["rule_training_wildcards_tiny_2"] == (over, "PENDING"))
+    limit(over, 60)
+    preempt(project.until(lambda: job_of(project, 2)))
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
     assert models(project) == reference
-    assert all(project.attempts(fold) >= 2 for fold in FOLDS), [project.attempts(fold) for fold in FOLDS]
-    logs = [path.read_text() for path in project.path("slurm_logs/rule_training").rglob("*.log")]
-    assert any("it is queued again and goes on by itself" in text for text in logs)
+    assert project.attempts(0) >= 2 and project.attempts(1) >= 2
+    assert starts(over) == 3, "the first, after the time limit, after the preemption"
+    logs = [path.read_text() for path in project.path("slurm_logs/rule_training").rglob(f"{over}*.log")]
+    assert any(f"time limit of job {over}: it is queued again and goes on by itself" in text for text in logs)
 
 
 def test_a_driver_that_was_killed(project, reference):

@@ -36,7 +36,7 @@ def searcher(project) -> int | None:
 
 
 def searching(project) -> None:
-    project.config["experiments"]["tiny"]["training"].update(epochs=8, save_steps=1)
+    project.config["experiments"]["tiny"]["training"].update(epochs=5, save_steps=1)
     project.config["ablations"] = {"tuned": SEARCH}
     project.save()
 
