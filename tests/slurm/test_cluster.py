@@ -128,6 +128,7 @@ def test_the_demo_fills_the_cluster(cluster):
     output = cluster.run("--configfile", shorter.name)
     assert "The report is at" in output and cluster.path("report.html").exists()
     groups = {path.name for path in cluster.path("slurm_logs").iterdir()}
-    assert {"group_simulation_simulation", "rule_training", "rule_inference", "rule_evaluation"} <= groups
+    grouped = {f"group_{name}_{name}" for name in ("simulation", "statistics", "crops")}
+    assert grouped | {"rule_training", "rule_inference", "rule_evaluation"} <= groups
     assert len(list(cluster.path("slurm_logs/group_simulation_simulation").iterdir())) == 2  # 12 boxes, ten a job
     assert "Nothing to be done" in cluster.run("--configfile", shorter.name)
