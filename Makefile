@@ -3,7 +3,7 @@
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 PIP := $(RUN) pip --disable-pip-version-check -qq
-TOGETHER := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+TOGETHER := -n 3 --dist loadfile --no-loadscope-reorder
 export PYTHONUNBUFFERED := 1
 ifneq ($(shell test -w "$$HOME" && echo yes), yes)
 export XDG_CACHE_HOME ?= $(CURDIR)/results/.cache

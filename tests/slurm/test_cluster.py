@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-from copy import deepcopy
 
 import pytest
 
@@ -24,7 +23,7 @@ def prepared(slurm, tmp_path_factory):
     """A project with three trainings to do, of a quarter of a minute and more each."""
     project = ClusterProject(tmp_path_factory.mktemp("cluster") / "ready to train")
     project.config["datasets"]["boxes"]["folds"] = {"count": len(FOLDS)}
-    project.config["experiments"]["tiny"]["training"].update(epochs=1500, save_steps=100)
+    project.config["experiments"]["tiny"]["training"].update(epochs=1000, save_steps=100)
     project.save()
     project.run("--until", "statistics", "crops", where=Project.where)
     return project
@@ -33,7 +32,7 @@ def prepared(slurm, tmp_path_factory):
 @pytest.fixture(scope="module")
 def reference(prepared):
     """The models that the trainings end with in peace, on this machine."""
-    project = copied(prepared, prepared.folder.parent / "in peace")
+    project = prepared.copied(prepared.folder.parent / "in peace")
     project.run("--until", "training", where=Project.where)
     return models(project)
 
@@ -41,14 +40,7 @@ def reference(prepared):
 @pytest.fixture
 def project(prepared, tmp_path):
     """A copy in which nothing is trained yet."""
-    return copied(prepared, tmp_path / "on a cluster")
-
-
-def copied(project, folder):
-    copy = object.__new__(ClusterProject)
-    copy.folder, copy.config = folder, deepcopy(project.config)
-    shutil.copytree(project.folder, copy.folder, symlinks=True)
-    return copy
+    return prepared.copied(tmp_path / "on a cluster")
 
 
 def models(project, folds=FOLDS):

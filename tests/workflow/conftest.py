@@ -1,11 +1,13 @@
 """The real Snakemake on a copy of the repository, in a folder whose name has blanks, quotes and an accent."""
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Self
 
 import pytest
 import yaml
@@ -47,13 +49,18 @@ class Project:
     def save(self) -> None:
         (self.folder / "config/config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
 
-    def copied(self, folder: Path) -> "Project":
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        """The project whose copy of the repository lies there."""
+        project = object.__new__(cls)
+        project.folder = folder
+        project.config = yaml.safe_load((folder / "config/config.yaml").read_text())
+        return project
+
+    def copied(self, folder: Path) -> Self:
         """A copy with its results and Snakemake's memory of them."""
-        copy = object.__new__(Project)
-        copy.folder = folder
-        shutil.copytree(self.folder, folder, symlinks=True, copy_function=shutil.copy2)
-        copy.config = yaml.safe_load(yaml.safe_dump(self.config))
-        return copy
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return self.of(folder)
 
     def start(
         self, *arguments: str, module: str = "snakemake", where: tuple[str, ...] | None = None, **options
@@ -92,9 +99,19 @@ class Project:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Project:
-    """A project in which everything has run once; tests that change it work on a copy."""
-    project = Project(tmp_path_factory.mktemp("wörk flow") / 'it\'s "a" $(touch PWNED) place')
-    project.output = project.run()
+    """A project in which everything has run once, for all processes of the tests; nobody writes there again."""
+    top = tmp_path_factory.getbasetemp()
+    top = top.parent if "PYTEST_XDIST_WORKER" in os.environ else top
+    folder = top / "wörk flow" / 'it\'s "a" $(touch PWNED) place'
+    said = top / "finished.txt"
+    with open(top / "finished.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if said.exists():
+            project = Project.of(folder)
+        else:
+            project = Project(folder)
+            said.write_text(project.run())
+    project.output = said.read_text()
     return project
 
 

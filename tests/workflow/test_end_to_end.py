@@ -20,10 +20,10 @@ def test_the_run_ends_with_a_report_and_says_where_it_is(finished):
     assert not re.search(r"""(src|href)=["']?https?:""", html)
 
 
-def test_a_second_run_has_nothing_to_do(finished):
-    stamp = finished.path("report.html").stat().st_mtime_ns
-    assert "Nothing to be done" in finished.run()
-    assert finished.path("report.html").stat().st_mtime_ns == stamp
+def test_a_second_run_has_nothing_to_do(project):
+    stamp = project.path("report.html").stat().st_mtime_ns
+    assert "Nothing to be done" in project.run()
+    assert project.path("report.html").stat().st_mtime_ns == stamp
 
 
 def test_nothing_of_a_path_was_executed_and_nothing_half_written_is_left(finished):
@@ -80,7 +80,7 @@ def test_npy_files_exported_from_the_simulator_give_the_same_crops_and_models(fi
         "quantities": quantities,
     }  # fmt: skip
     project.save()
-    project.run()
+    project.run("--until", "training")
     assert project.models() == finished.models()
     crops = "experiments/tiny/crops.npz"
     ours, theirs = np.load(project.path(crops)), np.load(finished.path(crops))
@@ -153,6 +153,6 @@ def test_overrides_go_through_the_same_door(project):
     assert "duplicate key" in project.run("-n", "--configfile", "overlay.yaml", expected=2)
 
 
-def test_the_snakemake_report_is_made_too(finished):
-    finished.run("--report", "snakemake-report.html")
-    assert (finished.folder / "snakemake-report.html").stat().st_size > 10**6
+def test_the_snakemake_report_is_made_too(project):
+    project.run("--report", "snakemake-report.html")
+    assert (project.folder / "snakemake-report.html").stat().st_size > 10**6

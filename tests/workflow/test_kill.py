@@ -25,20 +25,27 @@ def trainer(project) -> int | None:
     return None
 
 
-def lengthen(project) -> None:
+@pytest.fixture(scope="module")
+def longer(finished, tmp_path_factory):
+    """A project with longer trainings to do."""
+    project = finished.copied(tmp_path_factory.mktemp("longer") / "to do")
     project.config["experiments"]["tiny"]["training"].update(epochs=60, save_steps=7)
     project.save()
+    return project
+
+
+@pytest.fixture(scope="module")
+def reference(longer):
+    """The models of those trainings when they are left in peace."""
+    other = longer.copied(longer.folder.parent / "reference")
+    other.run("--until", "training")
+    return other.models()
 
 
 @pytest.fixture
-def reference(project, tmp_path):
-    """The models of an uninterrupted run of the longer training, and a project that has not run it yet."""
-    lengthen(project)
-    other = object.__new__(type(project))
-    other.__dict__.update(project.__dict__, folder=tmp_path / "reference")
-    shutil.copytree(project.folder, other.folder, symlinks=True)
-    other.run("--until", "training")
-    return other.models()
+def project(longer, tmp_path):
+    """A copy with everything to do."""
+    return longer.copied(tmp_path / "a copy")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -104,10 +111,9 @@ def test_a_second_snakemake_is_refused_and_the_first_unharmed(project, reference
     process, pid = begin(project)
     os.kill(pid, signal.SIGSTOP)  # it shall not be done before the second one starts
     project.run("--until", "training", expected=1)  # by Snakemake itself, in the same folder
-    beside = object.__new__(type(project))
-    beside.__dict__.update(project.__dict__, folder=tmp_path / "beside")
     others = shutil.ignore_patterns("results", ".snakemake")
-    shutil.copytree(project.folder, beside.folder, symlinks=True, ignore=others)
+    shutil.copytree(project.folder, tmp_path / "beside", symlinks=True, ignore=others)
+    beside = project.of(tmp_path / "beside")
     output = beside.run("--forcerun", "training", "--config", f"results={project.folder / 'results'}", expected=4)
     assert f"in use by process {process.pid} on" in output
     os.kill(pid, signal.SIGCONT)

@@ -83,18 +83,12 @@ def again(folder, expected=0):
     return done.stdout + done.stderr
 
 
-def elsewhere(project, folder):
-    """A project whose folder is that of an archive."""
-    other = object.__new__(type(project))
-    other.folder = folder
-    return other
-
-
 @pytest.fixture(scope="module")
-def archived(finished):
-    """The finished project, archived."""
-    finished.archive_output = finished.run("archive")
-    return finished
+def archived(finished, tmp_path_factory):
+    """A copy of the finished project, archived."""
+    project = finished.copied(tmp_path_factory.mktemp("archived") / "a copy")
+    project.archive_output = project.run("archive")
+    return project
 
 
 def test_the_report_is_made_again_from_the_archive_alone(archived, tmp_path):
@@ -114,7 +108,7 @@ def test_the_report_is_made_again_from_the_archive_alone(archived, tmp_path):
 
 
 def test_snakemake_in_the_unpacked_archive_has_nothing_to_do(archived, tmp_path):
-    other = elsewhere(archived, unpack(archived, tmp_path))
+    other = archived.of(unpack(archived, tmp_path))
     assert other.stale() == other.stale("results/report.html") == {}
     assert other.stale("--forceall")["training"] == 2  # and can do everything again
 
@@ -159,6 +153,7 @@ def test_overrides_plugins_and_predictions_are_packed(project, tmp_path):
     overlay = {
         "plugins": [str(plugin)],
         "results": str(results),
+        "datasets": {"boxes": {"folds": {"run": [0]}}},
         "experiments": {"tiny": {"training": {"epochs": 1}}},
         "ablations": {"width": {"of": "tiny", "vary": {"model.width": [2, 3]}}},
     }
@@ -169,11 +164,11 @@ def test_overrides_plugins_and_predictions_are_packed(project, tmp_path):
     with zipfile.ZipFile(target) as archive:
         archive.extractall(tmp_path / "un packed")
     folder = tmp_path / "un packed" / "m2m-archive"
-    assert len(list(folder.rglob("predictions.h5"))) == 4  # those of width 2 are those of the base
+    assert len(list(folder.rglob("predictions.h5"))) == 2  # those of width 2 are those of the base
     assert yaml.safe_load((folder / "config/config.yaml").read_text())["plugins"] == ["plugins/0/mine.py"]
     for path in results.glob("datasets/*/fields/*"):
         path.unlink()
     said = again(folder)
     assert "width-3 power: the same bytes" in said and "tiny mine: as it was packed: DataError" in said
     assert "reproduced/report.html: the same bytes" in said
-    assert elsewhere(project, folder).stale() == {}
+    assert project.of(folder).stale() == {}

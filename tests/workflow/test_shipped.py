@@ -40,15 +40,15 @@ def test_the_default_is_the_small_study():
     assert yamlfile.read(TOP / "config/config.yaml") == yamlfile.read(TOP / "config/studies/emulation-small.yaml")
 
 
-def test_the_slurm_profile_dry_runs(finished):
-    (finished.folder / "slurm").unlink(missing_ok=True)
-    (finished.folder / "slurm").symlink_to("workflow/profiles/slurm")
-    output = finished.run("-n", "--profile", "slurm", "--forceall")
+def test_the_slurm_profile_dry_runs(project):
+    (project.folder / "slurm").unlink(missing_ok=True)
+    (project.folder / "slurm").symlink_to("workflow/profiles/slurm")
+    output = project.run("-n", "--profile", "slurm", "--forceall")
     assert "training" in output
 
 
-def test_the_linter_has_nothing_to_say(finished):
-    assert "Congratulations" in finished.run("--lint")
+def test_the_linter_has_nothing_to_say(project):
+    assert "Congratulations" in project.run("--lint")
 
 
 def test_the_readme_names_commands_that_exist():
