@@ -25,6 +25,7 @@ from .recording import Recorder
 from .restarts import fruitful
 from .signals import stop_requests
 from .state import digest, gather, resume
+from .tracking import Pace
 
 __all__ = ["Loop", "fit"]
 
@@ -93,7 +94,7 @@ class Loop:
         self.schedule = self._scheduled(dict(settings["schedule"]))
         self.peaks = {name: [g["lr"] for g in optimizer.param_groups] for name, optimizer in task.optimizers.items()}
         self.average = Average(task.modules, self.settings["ema"]) if self.settings["ema"] is not None else None
-        self.best, self.recorder = Best(), Recorder(self.folder, self.device, self.group)
+        self.best, self.recorder, self.pace = Best(), Recorder(self.folder, self.device, self.group), Pace()
         self.step, self.worked = 0, False  # updates made, and whether this process made any
         path = checkpoint.newest(self.folder)
         if state := checkpoint.restore(path, identity):
@@ -253,11 +254,16 @@ class Loop:
         return float(self.group.sum(total)) / len(self.split.validate)
 
     def _picture(self) -> None:
-        every = self.settings["validation"]["every"]
-        apart = max(1, self.settings["epochs"] // every // PICTURES) * every
-        if (self.step // self.per_epoch) % apart == 0 and self.split.watch is not None:
-            prediction = self.task.predict(self.split.watch).whole()
-            self.recorder.pictures(self.step, prediction, self.task.evaluate(prediction, self.split.watch))
+        if self.split.watch is not None and self._picture_is_due(self.step // self.per_epoch):
+            with self.pace.working():
+                prediction = self.task.predict(self.split.watch).whole()
+                self.recorder.pictures(self.step, prediction, self.task.evaluate(prediction, self.split.watch))
+
+    def _picture_is_due(self, epoch: int) -> bool:
+        """Now and then, where there is time for it, and at the last measurement."""
+        every, epochs = self.settings["validation"]["every"], self.settings["epochs"]
+        apart = -(-epochs // every // PICTURES) * every
+        return epoch + every > epochs or (epoch % apart == 0 and self.pace.allows)
 
     @contextlib.contextmanager
     def _evaluating(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from m2m_core.errors import Stopped
+from m2m_core.training import tracking
 from m2m_core.training.tracking import Tracker
 from tests.training.toys import Toy, train
 
@@ -22,7 +23,14 @@ def events(folder):
     return accumulator.Reload()
 
 
-def test_the_promised_tags(tmp_path):
+@pytest.fixture
+def in_no_time(monkeypatch):
+    """As if drawing took none."""
+    monkeypatch.setattr(tracking, "FIRST", 0.0)
+    monkeypatch.setattr(tracking, "SHARE", 1e9)
+
+
+def test_the_promised_tags(tmp_path, in_no_time):
     train(tmp_path, Toy(validate=3), validation=VALIDATION)
     found = events(tmp_path / "tensorboard")
     assert set(found.Tags()["scalars"]) == CURVES
@@ -60,11 +68,30 @@ def test_a_resumed_run_shows_no_step_twice(tmp_path, cut, saved):
 
 
 @pytest.mark.parametrize("every, epochs, pictures", [(1, 20, 4), (3, 9, 3), (4, 100, 4)])
-def test_there_are_few_pictures(tmp_path, every, epochs, pictures, monkeypatch):
+def test_there_are_few_pictures(tmp_path, every, epochs, pictures, monkeypatch, in_no_time):
     seen = []
     monkeypatch.setattr(Tracker, "pictures", lambda self, step, *rest: seen.append(step))
     train(tmp_path, Toy(fit=2, validate=1), epochs=epochs, validation=VALIDATION | {"every": every})
     assert len(seen) == pictures
+
+
+def test_a_short_training_is_drawn_at_its_end_alone(tmp_path):
+    train(tmp_path, Toy(validate=3), validation=VALIDATION)
+    assert [event.step for event in events(tmp_path / "tensorboard").Images("prediction")] == [12]
+
+
+def test_pictures_take_a_twentieth_of_the_time(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(tracking.time, "monotonic", lambda: now[0])
+    pace = tracking.Pace()
+    now[0] = tracking.FIRST
+    assert pace.allows
+    with pace.working():
+        now[0] += 3.0
+    now[0] += 59.0
+    assert not pace.allows
+    now[0] += 1.0
+    assert pace.allows
 
 
 @pytest.mark.parametrize("shape", [(2, 5), (2, 5, 6), (1, 4, 5, 6)])
