@@ -1,6 +1,7 @@
 """Regress one field on another, crop by crop (U-Net, V-Net): displacement to displacement, density to density."""
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -38,12 +39,16 @@ class FieldToField:
         self.fields = Fields(mask=self.masked)
         self.normal = {side: self._normalizer(side) for side in ("input", "target")}
         self.modules = {"model": self._network(study.crops.padding)}
-        optimizer = dict(self.settings["optimizer"])
-        build = registry.load("optimizer", optimizer.pop("name"))
-        self.optimizers = {"model": build(self.modules["model"].parameters(), **optimizer)}
         loss = dict(self.settings["loss"])
         self.loss = losses.build(loss.pop("name"), loss)
         self.twins: dict[str, nn.Module] = {}  # networks of the same weights that pad otherwise
+
+    @cached_property
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """What updates the network: made when it is asked for, because only training pays for its import."""
+        options = dict(self.settings["optimizer"])
+        build = registry.load("optimizer", options.pop("name"))
+        return {"model": build(self.modules["model"].parameters(), **options)}
 
     def _normalizer(self, side: str) -> Normalizer:
         chosen = self.settings["normalize"][side]
