@@ -20,7 +20,7 @@ from .errors import ConfigError, DataError
 from .files import write_whole
 from .models import Geometry, geometry_of
 
-__all__ = ["Crops", "Tile", "index", "stitch", "tiles", "write_index"]
+__all__ = ["Crops", "Tile", "index", "per_axis", "stitch", "tiles", "write_index"]
 
 Edges = int | Sequence[int]
 
@@ -78,6 +78,11 @@ class Crops(Sequence):
         """Starts of all crops of one sample, (crops, axes) [voxels]."""
         lattice = self.lattice[self._row(id)]
         return self._starts(lattice, np.arange(self.counts[lattice].prod()))
+
+    @property
+    def near(self) -> np.ndarray:
+        """Of each crop the number of its sample among these, (crops,) int32."""
+        return np.repeat(np.arange(len(self.ids), dtype=np.int32), np.diff(self.ends, prepend=0))
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
@@ -156,7 +161,7 @@ def tiles(shape: Sequence[int], size: Edges, where: str = "inference.tile") -> l
     The last along an axis is moved back to fit, and keeps what the one before it left out. Raises ConfigError if a tile
     does not fit.
     """
-    edges = _per_axis(size, len(shape), where)
+    edges = per_axis(size, len(shape), where)
     for edge, length in zip(edges, shape, strict=True):
         if edge > length:
             raise ConfigError(f"{where}: {edge}, but the field has {length} voxels along an axis; at most {length}")
@@ -200,9 +205,9 @@ def _lattice(
 def _admitted(
     size: Edges, step: Edges | None, dims: int, geometry: Geometry, where: str
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    edges = _per_axis(size, dims, f"{where}.size")
+    edges = per_axis(size, dims, f"{where}.size")
     geometry.admit(edges, f"{where}.size")
-    steps = edges if step is None else _per_axis(step, dims, f"{where}.step")
+    steps = edges if step is None else per_axis(step, dims, f"{where}.step")
     for edge, distance in zip(edges, steps, strict=True):
         if distance > edge:
             raise ConfigError(f"{where}.step: {distance} leaves gaps between crops of {edge}; at most {edge}")
@@ -240,7 +245,8 @@ def _nearest(edge: int, length: int, margin: int, factor: int) -> str:
     return f"expected {text}" if text else f"no multiple of {factor} fits"
 
 
-def _per_axis(edges: Edges, dims: int, where: str) -> tuple[int, ...]:
+def per_axis(edges: Edges, dims: int, where: str) -> tuple[int, ...]:
+    """One number an axis; raises ConfigError if there are neither one nor `dims`."""
     if isinstance(edges, int):
         return (edges,) * dims
     if len(edges) != dims:

@@ -120,6 +120,20 @@ class Training(Section):
     augment: list[Literal["flip", "permute", "shift"]] = Field(
         [], description="random symmetries of the cube and periodic shifts of the crop"
     )
+    farthest_shift: Index | Annotated[list[Index], Field(min_length=1, max_length=3)] | None = Field(
+        None,
+        description="most voxels that `shift` moves a crop by, one number or one an axis; anywhere unless given",
+    )
+    augment_factor: Positive | None = Field(
+        None, description="spread of the logarithm of a random factor, the same for input and target"
+    )
+    augment_offset: Positive | None = Field(
+        None, description="spread of a random offset, the same for input and target [normalised units]"
+    )
+    neighbourhood: Positive | None = Field(
+        None,
+        description="mix crops of so many samples at a time, for data larger than memory; of all unless given",
+    )
     clip: Positive | None = Field(None, description="largest norm of the gradient")
     ema: Probability | None = Field(None, description="decay of the moving average of weights that becomes the model")
     validation: Validation | None = Field(Validation(), description="how the best model is chosen; null keeps the last")

@@ -1,9 +1,10 @@
-"""Random symmetries of the square and the cube, and random places of crops: fields transform as what they are.
+"""Random symmetries, places and small changes of crops: fields transform as what they are.
 
 Nothing is remembered from one draw to the next, and nothing is guessed from the number of channels: the catalogue says
 which channels are scalars and which are the components of vectors.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -11,9 +12,11 @@ import numpy as np
 
 from ..errors import DataError
 
-__all__ = ["Symmetry", "draw", "identity"]
+__all__ = ["QUANTITIES", "Change", "Symmetry", "draw", "draw_change", "identity"]
 
 Quantities = Sequence[tuple[str, int]]
+VECTORS = ("vector", "displacement", "pseudovector")
+QUANTITIES = ("scalar", *VECTORS)
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,12 @@ class Symmetry:
     signs: tuple[int, ...]
     shift: tuple[int, ...] = ()
     room: tuple[int, ...] = ()
+
+    @property
+    def handedness(self) -> int:
+        """-1 for a mirror image, 1 for a rotation."""
+        turns = sum(a > b for i, a in enumerate(self.axes) for b in self.axes[i + 1 :])
+        return math.prod(self.signs) * (-1) ** turns
 
     def moved(self, start: Sequence[int]) -> tuple[int, ...]:
         """Where to read a crop [voxels] that begins at `start`."""
@@ -70,9 +79,10 @@ class Symmetry:
             if quantity == "scalar":
                 order += range(begin, begin + count)
                 signs += [1] * count
-            elif quantity in ("vector", "displacement") and count % dims == 0:
+            elif quantity in VECTORS and count % dims == 0:
                 order += [begin + vector + axis for vector in range(0, count, dims) for axis in self.axes]
-                signs += self.signs * (count // dims)
+                mirrored = self.handedness if quantity == "pseudovector" else 1
+                signs += [sign * mirrored for sign in self.signs] * (count // dims)
             else:
                 wanted = f"a multiple of {dims} for a vector along {dims} axes"
                 raise DataError(f"augment: {quantity!r} with {count} channels; expected scalars, or {wanted}")
@@ -93,6 +103,7 @@ def draw(
     shape: Sequence[int],
     periodic: bool,
     cell: Sequence[float] | None = None,
+    farthest: Sequence[int] | None = None,
 ) -> Symmetry:
     """A random symmetry for a crop, every admissible one equally likely.
 
@@ -100,6 +111,7 @@ def draw(
         periodic box, and to where it stays inside another
     size, shape: edges of the crop and of the field [voxels], one an axis
     cell: edges of a voxel [Mpc/h], equal ones if None; only axes that agree in it and in size are exchanged
+    farthest: the crop moves by 0 to so many voxels along each axis, unless given as far as can be
     """
     dims = len(size)
     axes, signs, shift, room = np.arange(dims), np.ones(dims, int), (), ()
@@ -110,8 +122,58 @@ def draw(
         signs = 1 - 2 * rng.integers(0, 2, dims)
     if "shift" in kinds:
         room = tuple(n if periodic else n - edge + 1 for n, edge in zip(shape, size, strict=True))
-        shift = tuple(rng.integers(0, room).tolist())
+        reach = room if farthest is None else tuple(min(r, f + 1) for r, f in zip(room, farthest, strict=True))
+        shift = tuple(rng.integers(0, reach).tolist())
     return Symmetry(tuple(axes.tolist()), tuple(signs.tolist()), shift, room)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What the channels of a normalised field are multiplied with, and what is then added: (C,) float32 each."""
+
+    factor: np.ndarray
+    offset: np.ndarray
+
+    def apply(self, field: np.ndarray) -> np.ndarray:
+        """The field (C, *space), changed in place."""
+        shape = -1, *[1] * (field.ndim - 1)
+        field *= self.factor.reshape(shape)
+        field += self.offset.reshape(shape)
+        return field
+
+
+def draw_change(
+    rng: np.random.Generator, factor: float, offset: float, input: Quantities, target: Quantities, dims: int
+) -> tuple[Change, Change]:
+    """The same random change of input and target, each given by the (quantity, channels) of its parts, in order.
+
+    factor: spread of the logarithm of what a scalar, or all components of a vector, is multiplied with
+    offset: spread of what is added to each channel
+    A part of the target changes with the first part of the input that is the same quantity with as many channels and
+    has no other partner; one without a partner stays as it is.
+    """
+    changes = [_change(rng, factor, offset, *part, dims) for part in input]
+    free = list(range(len(input)))
+    matched = []
+    for part in target:
+        partner = next((i for i in free if tuple(input[i]) == tuple(part)), None)
+        if partner is not None:
+            free.remove(partner)
+        matched.append(changes[partner] if partner is not None else (np.ones(part[1], "f4"), np.zeros(part[1], "f4")))
+    return _joined(changes), _joined(matched)
+
+
+def _change(
+    rng: np.random.Generator, factor: float, offset: float, quantity: str, channels: int, dims: int
+) -> tuple[np.ndarray, np.ndarray]:
+    together = dims if quantity in VECTORS else 1
+    factors = np.exp(factor * rng.standard_normal(-(-channels // together)))
+    return np.repeat(factors, together)[:channels].astype("f4"), (offset * rng.standard_normal(channels)).astype("f4")
+
+
+def _joined(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Change:
+    factors, offsets = zip(*parts, strict=True)
+    return Change(np.concatenate(factors), np.concatenate(offsets))
 
 
 def _exchangeable(size: Sequence[int], cell: Sequence[float]) -> list[list[int]]:

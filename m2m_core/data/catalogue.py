@@ -42,7 +42,7 @@ class Part:
     dtype: str  # numpy dtype.str
     size: int  # bytes of the whole file
     digest: str  # sha256 of the whole file
-    quantity: str  # how the channels transform: "scalar", "vector" or "displacement" [Mpc/h]
+    quantity: str  # how the channels transform: "scalar", "vector", "pseudovector" or "displacement" [Mpc/h]
     nonfinite: int  # values that are not finite as float32
     zeros: int = 0  # values in a tail of zeros as long as a crash may leave, else 0
 

@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import ConfigError, DataError
 from ..options import Number, Positive
 from ..registry import register
+from .augment import QUANTITIES
 from .catalogue import Part, Sample, natural
 from .patterns import Match, expand, files
 from .readers import Header, attributes, headers, printable
@@ -23,7 +24,6 @@ from .readers.probe import probe
 __all__ = ["dated", "hdf5", "inventory", "npy", "places", "simulated"]
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-QUANTITIES = ("scalar", "vector", "displacement")
 DAY = 86400
 SHOWN = 5
 EXTRAS = ("velocity", "density")  # what a simulator may add that nothing is compared with
@@ -38,7 +38,7 @@ def npy(
     input: list[str] | str | dict[str, list[str] | str],
     target: list[str] | str | dict[str, list[str] | str],
     baselines: dict[str, list[str] | str] = {},  # noqa: B006
-    quantities: dict[str, Literal["scalar", "vector", "displacement"]] = {},  # noqa: B006
+    quantities: dict[str, Literal["scalar", "vector", "displacement", "pseudovector"]] = {},  # noqa: B006
     box_size: Positive | list[Positive] | None = None,
     redshift: Number = 0.0,
     omega_m: Positive = 0.3175,
@@ -70,7 +70,7 @@ def hdf5(
     target: list[str] | str | dict[str, list[str] | str],
     baselines: dict[str, list[str] | str] = {},  # noqa: B006
     datasets: dict[str, str] = {},  # noqa: B006
-    quantities: dict[str, Literal["scalar", "vector", "displacement"]] = {},  # noqa: B006
+    quantities: dict[str, Literal["scalar", "vector", "displacement", "pseudovector"]] = {},  # noqa: B006
     box_size: Positive | list[Positive] | None = None,
     redshift: Number | None = None,
     omega_m: Positive | None = None,

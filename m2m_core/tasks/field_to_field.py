@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from .. import losses, models, registry
-from ..crops import Tile, tiles
-from ..data.augment import Symmetry, draw
+from ..crops import Tile, per_axis, tiles
+from ..data.augment import Symmetry, draw, draw_change
 from ..data.catalogue import Sample
 from ..data.fields import Fields
 from ..data.normalize import Normalizer
@@ -68,9 +68,9 @@ class FieldToField:
         validating = chosen_for_validation([s.group for s in training], self.settings["training"], self.study.fold)
         fit = [s.id for s in training if s.group not in validating]
         watched = [s for s in training if s.group in validating]
-        crops = self.study.crops
-        held_out = self.study.catalogue.held_out(self.study.fold)
-        return Split(crops.among(fit), crops.among(s.id for s in watched), held_out, next(iter(watched), None))
+        examples, held_out = self.study.crops.among(fit), self.study.catalogue.held_out(self.study.fold)
+        validate = self.study.crops.among(s.id for s in watched)
+        return Split(examples, validate, held_out, next(iter(watched), None), examples.near)
 
     def item(self, example: Example, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray]:
         """(input with halo (C, *(n + 2 halo)), target (C', *n)), normalised, float32."""
@@ -82,12 +82,29 @@ class FieldToField:
             start = symmetry.moved(start)
         halo = crops.halo
         source = self._block(sample, "input", start, crops.size, halo, symmetry)
-        return source, self._block(sample, "target", start, crops.size, (0,) * len(halo), symmetry)
+        target = self._block(sample, "target", start, crops.size, (0,) * len(halo), symmetry)
+        return self._changed(rng, sample, source, target)
+
+    def _changed(
+        self, rng: np.random.Generator | None, sample: Sample, source: np.ndarray, target: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Both with the same random factors and offsets, if there are any."""
+        spreads = [self.settings["training"][key] or 0.0 for key in ("augment_factor", "augment_offset")]
+        if rng is None or not any(spreads):
+            return source, target
+        quantities = sample.quantities("input"), sample.quantities("target")
+        of_input, of_target = draw_change(rng, *spreads, *quantities, len(self.study.crops.size))
+        return of_input.apply(source), of_target.apply(target)
 
     def _draw(self, rng: np.random.Generator, sample: Sample) -> Symmetry:
         space = sample.shape("input")[1:]
         cell = [length / n for length, n in zip(sample.box_size, space, strict=True)]
-        return draw(rng, self.settings["training"]["augment"], self.study.crops.size, space, sample.periodic, cell)
+        size, training = self.study.crops.size, self.settings["training"]
+        return draw(rng, training["augment"], size, space, sample.periodic, cell, self._farthest(len(size)))
+
+    def _farthest(self, dims: int) -> tuple[int, ...] | None:
+        given = self.settings["training"]["farthest_shift"]
+        return None if given is None else per_axis(given, dims, "training.farthest_shift")
 
     def _block(
         self,

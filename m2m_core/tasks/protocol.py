@@ -36,6 +36,7 @@ class Split:
     validate: Sequence[Any]
     predict: Sequence[Sample]
     watch: Sample | None = None  # a validation sample of which training draws pictures
+    near: np.ndarray | None = None  # (examples to fit,) the number of the sample that each is read from
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,24 +11,14 @@ import torch
 
 from ..errors import M2MError
 from ..tasks.protocol import Split, Task
+from .order import Order
 
-__all__ = ["FIT", "VALIDATE", "Batches", "Key", "members", "stream"]
+__all__ = ["FIT", "VALIDATE", "Batches", "Key", "stream"]
 
 PATIENCE = 600.0  # seconds for a process to read a batch
 FIT, VALIDATE = "fit", "validate"
 Key = tuple[str, int]  # FIT and the number of the update, or VALIDATE and the number of the batch
-ORDER, ITEM = 0, 1  # purposes of random numbers
-
-
-def members(count: int, batch_size: int, seed: int, step: int) -> tuple[int, np.ndarray]:
-    """Epoch of update number `step` and the numbers of its examples: every example once an epoch, last batch short."""
-    epoch, batch = divmod(step, -(-count // batch_size))
-    return epoch, _order(count, seed, epoch)[batch * batch_size : (batch + 1) * batch_size]
-
-
-@lru_cache(maxsize=2)
-def _order(count: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng([seed, ORDER, epoch]).permutation(count)
+ITEM = 1  # purpose of the random numbers of examples
 
 
 class Batches(torch.utils.data.Dataset):
@@ -38,8 +27,9 @@ class Batches(torch.utils.data.Dataset):
     A process without an example in a short batch gets the first one, which must then count nothing.
     """
 
-    def __init__(self, task: Task, split: Split, batch_size: int, seed: int, rank: int = 0, size: int = 1) -> None:
-        self.task, self.split, self.batch_size, self.seed = task, split, batch_size, seed
+    def __init__(self, task: Task, split: Split, order: Order, rank: int = 0, size: int = 1) -> None:
+        self.task, self.split, self.order = task, split, order
+        self.batch_size, self.seed = order.batch_size, order.seed
         self.rank, self.size = rank, size
 
     def __getitem__(self, key: Key) -> Any:
@@ -78,7 +68,7 @@ class Batches(torch.utils.data.Dataset):
 
     def members(self, step: int) -> tuple[int, np.ndarray]:
         """Epoch and examples of update number `step`."""
-        return members(len(self.split.fit), self.batch_size, self.seed, step)
+        return self.order.members(step)
 
     def _item(self, epoch: int, number: int) -> Any:
         return self.task.item(self.split.fit[number], np.random.default_rng([self.seed, ITEM, epoch, number]))

@@ -21,6 +21,7 @@ from .batches import FIT, Batches, Key, stream
 from .best import Best, Weights
 from .distributed import Alone, Member
 from .divergence import diverged
+from .order import Order
 from .recording import Recorder
 from .restarts import fruitful
 from .signals import stop_requests
@@ -85,7 +86,14 @@ class Loop:
         self.device = self.group.device(self.settings["device"])
         self.split, self.batch_size = task.samples(), self.settings["batch_size"]
         place = self.group.rank, self.group.size
-        self.source = Batches(task, self.split, self.batch_size, self.settings["seed"], *place)
+        order = Order(
+            len(self.split.fit),
+            self.batch_size,
+            self.settings["seed"],
+            self.split.near,
+            self.settings["neighbourhood"],
+        )
+        self.source = Batches(task, self.split, order, *place)
         self.per_epoch = -(-len(self.split.fit) // self.batch_size)
         self.steps = self.per_epoch * self.settings["epochs"]
         devices.repeat_exactly()

@@ -90,7 +90,7 @@ def test_whole_numbers_are_numbers():
         (f"{E}/normalize", {"input": "standardize"}, "experiments.vnet.normalize.input: unknown scaling or transform 'standardize'; did you mean 'standardise'?"),
         (f"{E}/normalize", {"input": {"transfrm": "log1p"}}, "experiments.vnet.normalize.input.transfrm: this section has no such key; did you mean 'transform'?"),
         (f"{D}/source", {"kind": "nbdy"}, "datasets.nbody.source.kind: unknown source or simulation 'nbdy'; did you mean 'nbody'?"),
-        (f"{D}/source", {**NPY, "quantities": {"input": "vectr"}}, "datasets.nbody.source.quantities.input: got 'vectr'; expected 'scalar', 'vector' or 'displacement'; did you mean 'vector'?"),
+        (f"{D}/source", {**NPY, "quantities": {"input": "vectr"}}, "datasets.nbody.source.quantities.input: got 'vectr'; expected 'scalar', 'vector', 'displacement' or 'pseudovector'; did you mean 'vector'?"),
         (f"{D}/source", {**NPY, "input": {"a": 3}}, "datasets.nbody.source.input.a: got 3; expected text, or a list of such"),
         (f"{D}/source", {**NPY, "box_size": [1.0, -1.0]}, "datasets.nbody.source.box_size[1]: got -1.0; expected a number above 0"),
         (f"{D}/folds", {"count": 1}, "datasets.nbody.folds.count: got 1; expected an integer from 2 to 1000, or null"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from m2m_core.data.augment import Symmetry, draw, identity
+from m2m_core.data.augment import Symmetry, draw, draw_change, identity
 from m2m_core.errors import DataError
 
 
@@ -70,6 +70,20 @@ def test_the_gradient_turns_with_the_field(dims):
     for symmetry in group(dims):
         left = gradient(symmetry.apply(phi, [("scalar", 1)]))
         assert np.array_equal(left, symmetry.apply(gradient(phi), [("vector", dims)]))
+
+
+def test_the_curl_turns_as_a_pseudovector():
+    """The curl of a vector field does not change its sign with the axes, but with the handedness."""
+
+    def curl(v):
+        slope = np.stack([gradient(v[c : c + 1]) for c in range(3)])  # (component, axis, *space)
+        return np.stack([slope[2, 1] - slope[1, 2], slope[0, 2] - slope[2, 0], slope[1, 0] - slope[0, 1]])
+
+    velocity = field(3, (6, 6, 6))
+    for symmetry in group(3):
+        left = curl(symmetry.apply(velocity, [("vector", 3)]))
+        assert np.array_equal(left, symmetry.apply(curl(velocity), [("pseudovector", 3)]))
+    assert sum(symmetry.handedness for symmetry in group(3)) == 0
 
 
 def test_a_vector_follows_its_particle():
@@ -181,3 +195,62 @@ def test_equal_seeds_draw_equal_symmetries():
         return [draw(rng, ["flip", "permute", "shift"], (4,) * 3, (16,) * 3, True) for _ in range(20)]
 
     assert some(1) == some(1) != some(2)
+
+
+# ---- small changes
+
+
+def changes(input, target, factor=0.3, offset=0.2, count=400):
+    rng = np.random.default_rng(0)
+    return [draw_change(rng, factor, offset, input, target, 3) for _ in range(count)]
+
+
+def test_input_and_target_change_alike_whatever_else_they_hold():
+    """Fields of different channel counts: parts of the same kind belong together, others stay as they are."""
+    input = [("displacement", 3), ("scalar", 1)]
+    for of_input, of_target in changes(input, [("scalar", 2), ("displacement", 3)]):
+        assert np.array_equal(of_target.factor[2:], of_input.factor[:3])
+        assert np.array_equal(of_target.offset[2:], of_input.offset[:3])
+        assert np.array_equal(of_target.factor[:2], [1, 1]) and not of_target.offset[:2].any()
+        assert len(of_input.factor) == len(of_input.offset) == 4
+
+
+def test_two_parts_of_one_kind_change_each_with_its_own():
+    parts = [("vector", 3), ("vector", 3)]
+    of_input, of_target = changes(parts, parts, count=1)[0]
+    assert np.array_equal(of_input.factor, of_target.factor) and np.array_equal(of_input.offset, of_target.offset)
+    assert of_input.factor[0] != of_input.factor[3]
+
+
+def test_the_components_of_a_vector_have_one_factor_and_spreads_are_as_said():
+    drawn = [change for change, _ in changes([("vector", 6), ("scalar", 2)], [("vector", 6)])]
+    factors, offsets = (np.log([c.factor for c in drawn]), np.array([c.offset for c in drawn]))
+    assert np.array_equal(factors[:, 0], factors[:, 1]) and np.array_equal(factors[:, 0], factors[:, 2])
+    assert not np.array_equal(factors[:, 0], factors[:, 3]) and not np.array_equal(factors[:, 6], factors[:, 7])
+    assert factors.std() == pytest.approx(0.3, rel=0.1) and offsets.std() == pytest.approx(0.2, rel=0.1)
+    assert abs(np.corrcoef(offsets[:, 0], offsets[:, 1])[0, 1]) < 0.2
+
+
+def test_a_change_is_made_in_place():
+    change, _ = changes([("scalar", 2)], [("scalar", 2)])[0]
+    x = field(2, (3, 3))
+    expected = x * change.factor[:, None, None] + change.offset[:, None, None]
+    assert change.apply(x) is x and np.allclose(x, expected)
+
+
+# ---- places
+
+
+@pytest.mark.parametrize("periodic", [True, False])
+def test_a_crop_moves_no_farther_than_is_said(periodic):
+    rng = np.random.default_rng(0)
+    drawn = [draw(rng, ["shift"], (4, 4), (16, 6), periodic, farthest=(5, 0)).shift for _ in range(300)]
+    assert {a for a, _ in drawn} == set(range(6)) and {b for _, b in drawn} == {0}
+
+
+def test_starts_never_drift():
+    """However often a crop is read, its start moves by its own draw alone."""
+    rng, start = np.random.default_rng(0), (0, 0, 0)
+    for _ in range(100):
+        moved = draw(rng, ["shift"], (4,) * 3, (64,) * 3, True, farthest=(3,) * 3).moved(start)
+        assert start == (0, 0, 0) and max(moved) <= 3

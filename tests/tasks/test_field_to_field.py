@@ -152,6 +152,21 @@ def test_fields_of_several_parts_turn_as_what_they_are(tmp_path, seed):
     )
 
 
+def test_factors_and_offsets_are_those_of_both_sides_and_of_training_alone(tmp_path):
+    task = task_of(
+        fields(tmp_path), normalize=IDENTITY, training={"augment": [], "augment_factor": 0.5, "augment_offset": 1.0}
+    )
+    plain = task_of(task.study.catalogue, normalize=IDENTITY, training={"augment": []})
+    example = task.samples().fit[0]
+    sides = zip(
+        task.item(example, np.random.default_rng(1)), plain.item(example, np.random.default_rng(1)), strict=True
+    )
+    lines = [[np.polyfit(old[c].ravel(), new[c].ravel(), 1) for c in range(3)] for new, old in sides]
+    np.testing.assert_allclose(lines[0], lines[1], rtol=1e-3, atol=1e-4)
+    assert not np.allclose(lines[0], [1, 0], atol=1e-2)
+    assert all(map(np.array_equal, task.item(example, None), plain.item(example, None)))
+
+
 def by_hand(symmetry: Symmetry, field, vector):
     """Turn a field voxel by voxel: v'(x') = R v(x), with x' = R x."""
     out, n = np.empty_like(field), field.shape[-1]

@@ -19,6 +19,7 @@ from m2m_core.errors import DataError, Diverged, M2MError, RunError, Stopped
 from m2m_core.training import launch
 from m2m_core.training.batches import Batches
 from m2m_core.training.gradients import Gradients, buckets
+from m2m_core.training.order import Order
 from tests.training.ranks import Line, together
 from tests.training.toys import VALIDATION, Toy, column, same, stop_at, weights
 
@@ -47,8 +48,9 @@ def numbers(folder, name):
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 def test_every_example_is_read_by_one_process_and_the_same_in_any_number(size):
-    task, whole = Toy(fit=7, validate=5), Batches(Toy(fit=7, validate=5), Toy(fit=7, validate=5).samples(), 3, 0)
-    parts = [Batches(task, task.samples(), 3, 0, rank, size) for rank in range(size)]
+    task, order = Toy(fit=7, validate=5), Order(7, 3, 0)
+    whole = Batches(task, task.samples(), order)
+    parts = [Batches(task, task.samples(), order, rank, size) for rank in range(size)]
     for key in [("fit", step) for step in range(6)] + whole.validations:
         counts = [part.count(key) for part in parts]
         assert sum(own for own, _ in counts) == counts[0][1] == len(whole.items(key))

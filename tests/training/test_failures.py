@@ -11,7 +11,7 @@ import torch
 
 from m2m_core.errors import ConfigError, DataError, Diverged, RunError
 from m2m_core.training import batches
-from m2m_core.training.batches import members
+from m2m_core.training.order import Order
 from tests.training.toys import VALIDATION, Scored, Toy, in_child, train
 
 torch.set_num_threads(1)
@@ -26,7 +26,7 @@ def test_a_loss_that_is_not_finite(tmp_path, every):
     task.step = lambda batch: {"loss": step(batch)["loss"] * (float("nan") if next(count) == 1 else 1.0)}
     with pytest.raises(Diverged) as error:
         train(tmp_path, task, epochs=4, save_steps=every)
-    numbers = members(6, 2, 0, 7)[1]
+    numbers = Order(6, 2, 0).members(7)[1]
     assert str(error.value).startswith(
         f"step 7: loss is not finite for examples {numbers[0]}, {numbers[1]}; their batch"
     )

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from m2m_core.errors import Stopped
-from m2m_core.training.batches import Batches, members, stream
+from m2m_core.training.batches import Batches, stream
 from m2m_core.training.loop import Loop
+from m2m_core.training.order import Order
 from tests.tasks.studies import experiment
 from tests.training.toys import VALIDATION, Scored, Toy, column, same, settings, stop_at, train, weights
 
@@ -21,20 +22,10 @@ torch.set_num_threads(1)
 # ---- which examples
 
 
-@pytest.mark.parametrize("count, batch_size", [(7, 3), (6, 2), (1, 4), (5, 5)])
-def test_every_example_is_fitted_once_an_epoch(count, batch_size):
-    per_epoch = -(-count // batch_size)
-    for epoch in range(3):
-        steps = [members(count, batch_size, 1, epoch * per_epoch + batch) for batch in range(per_epoch)]
-        assert {e for e, _ in steps} == {epoch}
-        assert sorted(np.concatenate([numbers for _, numbers in steps])) == list(range(count))
-
-
-def test_order_and_randomness_differ_between_epochs_and_seeds():
-    assert not np.array_equal(members(64, 64, 0, 0)[1], members(64, 64, 0, 1)[1])
-    assert not np.array_equal(members(64, 64, 0, 0)[1], members(64, 64, 1, 0)[1])
+def test_randomness_differs_between_epochs_and_seeds():
     task = Toy(fit=1)
-    noise = [Batches(task, task.samples(), 1, seed)["fit", step][1].item() for seed, step in [(0, 0), (0, 1), (1, 0)]]
+    drawn = [(0, 0), (0, 1), (1, 0)]
+    noise = [Batches(task, task.samples(), Order(1, 1, seed))["fit", step][1].item() for seed, step in drawn]
     assert len(set(noise)) == 3
 
 
@@ -300,7 +291,7 @@ def test_a_long_epoch_has_rows_in_between(tmp_path):
 
 def test_batches_can_be_left_early_by_their_readers():
     task = Toy()
-    batches = stream(Batches(task, task.samples(), 2, 0), iter([("fit", n) for n in range(1000)]), 2, False)
+    batches = stream(Batches(task, task.samples(), Order(6, 2, 0)), iter([("fit", n) for n in range(1000)]), 2, False)
     next(batches)
     batches.close()
     with pytest.raises(StopIteration):
