@@ -53,7 +53,7 @@ class Crops(Sequence):
         self.size, self.step, self.halo = (_integers(arrays[key]) for key in ("size", "step", "halo"))
         self.whole, self.padding = bool(arrays["whole"]), str(arrays["padding"])
         self.ids, self.lattice = arrays["ids"], arrays["lattice"]
-        self.counts, self.limits = arrays["counts"], arrays["limits"]
+        self.counts, self.limits, self.begins = arrays["counts"], arrays["limits"], arrays["begins"]
         self.ends = np.cumsum(self.counts.prod(axis=1)[self.lattice])
 
     @classmethod
@@ -73,6 +73,11 @@ class Crops(Sequence):
         """The crops of these samples, in their order; raises DataError on a sample that the index does not have."""
         rows = [self._row(id) for id in ids]
         return Crops({**self.arrays, "ids": self.ids[rows], "lattice": self.lattice[rows]})
+
+    def region(self, id: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """First voxel and edges of the part of a sample that crops are taken from [voxels]."""
+        lattice = self.lattice[self._row(id)]
+        return _integers(self.begins[lattice]), _integers(self.arrays["lengths"][lattice])
 
     def of(self, id: str) -> np.ndarray:
         """Starts of all crops of one sample, (crops, axes) [voxels]."""
@@ -97,7 +102,7 @@ class Crops(Sequence):
 
     def _starts(self, lattice: int, places: np.ndarray) -> np.ndarray:
         steps = np.stack(np.unravel_index(places, tuple(self.counts[lattice])), axis=-1)
-        return np.minimum(steps * np.array(self.step), self.limits[lattice])
+        return self.begins[lattice] + np.minimum(steps * np.array(self.step), self.limits[lattice])
 
     def _row(self, id: str) -> int:
         if id not in self._rows:
@@ -110,13 +115,20 @@ class Crops(Sequence):
 
 
 def index(
-    catalogue: Iterable[Sample], size: Edges, step: Edges | None, geometry: Geometry, where: str = "crops"
+    catalogue: Iterable[Sample],
+    size: Edges,
+    step: Edges | None,
+    geometry: Geometry,
+    where: str = "crops",
+    start: Edges | None = None,
+    stop: Edges | None = None,
 ) -> dict[str, np.ndarray]:
     """Lattices of crops over the inputs of a catalogue, as the arrays that `Crops` takes.
 
     size, step: one number, or one an axis [voxels]; `step` is `size` if None
     where: the key that the errors name
-    The crops cover each field: the last along an axis is moved back to fit. Only where the step divides a period and
+    start, stop: the part of each field that crops are taken from [voxels], the whole if None; halos may reach beyond
+    The crops cover that part: the last along an axis is moved back to fit. Only where the step divides a period and
     crops overlap, the lattice goes once around. Raises ConfigError on what the model or a field cannot take, DataError
     on samples that cannot share one lattice.
     """
@@ -128,14 +140,18 @@ def index(
     whole = all(shape == edges for shape, _ in lattices)
     for (shape, periodic), name in lattices.items():
         _check_field(f"sample {name!r}", shape, periodic, edges, geometry, whole, where)
+    parts = {(shape, periodic): _part(shape, edges, start, stop, where) for shape, periodic in lattices}
     numbers = {lattice: number for number, lattice in enumerate(lattices)}
-    limits, counts = zip(*(_lattice(*lattice, edges, steps) for lattice in lattices), strict=True)
+    limits, counts = zip(*(_lattice(*lattice, parts[lattice][1], edges, steps) for lattice in lattices), strict=True)
+    begins, lengths = zip(*parts.values(), strict=True)
     return {
         "ids": np.array([name for name, *_ in facts]),
         "lattice": np.array([numbers[shape, periodic] for _, shape, periodic in facts], np.int32),
         "shapes": np.array([shape for shape, _ in lattices], np.int64),
         "limits": np.array(limits, np.int64),
         "counts": np.array(counts, np.int64),
+        "begins": np.array(begins, np.int64),
+        "lengths": np.array(lengths, np.int64),
         "size": np.array(edges, np.int64),
         "step": np.array(steps, np.int64),
         "halo": np.full(len(edges), geometry.margin(whole), np.int64),
@@ -148,7 +164,7 @@ def index(
 def write_index(settings: Mapping[str, Any], catalogue: str | Path, output: str | Path) -> str:
     """The crops stage: from the catalogue's file to the index; returns a line about it."""
     geometry = geometry_of(settings["geometry"]["name"], settings["geometry"]["options"])
-    arrays = index(Catalogue.read(catalogue), settings["crops"]["size"], settings["crops"]["step"], geometry)
+    arrays = index(Catalogue.read(catalogue), geometry=geometry, **settings["crops"])
     write_whole(output, lambda stream: np.savez_compressed(stream, **arrays))
     crops = Crops(arrays)
     size, halo = ("x".join(map(str, edges)) for edges in (crops.size, crops.halo))
@@ -187,13 +203,27 @@ def _tile(intervals: Sequence[tuple[int, int]], edges: tuple[int, ...]) -> Tile:
     return Tile(tuple(start for start, _ in intervals), edges, keep, put)
 
 
+def _part(
+    shape: tuple[int, ...], edges: tuple[int, ...], start: Edges | None, stop: Edges | None, where: str
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """First voxel and edges of the part of a field that crops are taken from."""
+    begins = per_axis(start or 0, len(shape), f"{where}.start")
+    ends = per_axis(stop, len(shape), f"{where}.stop") if stop is not None else shape
+    for begin, end, edge, length in zip(begins, ends, edges, shape, strict=True):
+        if end > length:
+            raise ConfigError(f"{where}.stop: {end}, but a field has {length} voxels along an axis; at most {length}")
+        if end - begin < edge:
+            raise ConfigError(f"{where}: from {begin} to {end} there is no room for a crop of {edge} voxels")
+    return begins, tuple(end - begin for begin, end in zip(begins, ends, strict=True))
+
+
 def _lattice(
-    shape: tuple[int, ...], periodic: bool, edges: tuple[int, ...], steps: tuple[int, ...]
+    shape: tuple[int, ...], periodic: bool, part: tuple[int, ...], edges: tuple[int, ...], steps: tuple[int, ...]
 ) -> tuple[list[int], list[int]]:
-    """The last start and the number of starts along each axis."""
+    """The last start, counted from the first one, and the number of starts along each axis."""
     limits, counts = [], []
-    for length, edge, step in zip(shape, edges, steps, strict=True):
-        around = periodic and edge < length and length % step == 0
+    for period, length, edge, step in zip(shape, part, edges, steps, strict=True):
+        around = periodic and edge < length == period and length % step == 0
         limits.append(length - step if around else length - edge)
         counts.append(1 - (-limits[-1] // step))
     return limits, counts

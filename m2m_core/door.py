@@ -119,15 +119,17 @@ def _check_processes(training: Training) -> None:
 
 def _check_crops(experiment: Experiment, dataset: Dataset, space: tuple[int, ...] | None) -> None:
     """Crops that the model takes and that leave no gaps; of simulated samples, crops and tiles that fit."""
-    size, step = experiment.crops.size, experiment.crops.step
+    crops = experiment.crops
+    size = crops.size
     geometry = _geometry(dict(experiment.model))
     if geometry is None:
         return
     periodic = dict(dataset.source).get("periodic") is not False
     if geometry.padding == "periodic" and not periodic:
         raise ConfigError("model.padding: periodic, but the dataset is not; expected valid or zero")
-    sample: Any = Expected(_id(0), space or (tuple(size) if isinstance(size, list) else (size,)), periodic)
-    index([sample], size, step, geometry)
+    known = space or (tuple(size) if isinstance(size, list) else (size,))  # of files, a crop at least
+    sample: Any = Expected(_id(0), known, periodic)
+    index([sample], geometry=geometry, **(crops.model_dump() if space else {"size": size, "step": crops.step}))
     if space:
         _check_tile(experiment.inference.tile or size, space, geometry)
 

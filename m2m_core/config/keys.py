@@ -16,6 +16,7 @@ __all__ = [
 
 Chosen = str | dict[str, Any]
 Size = Count | Annotated[list[Count], Field(min_length=1, max_length=3)]
+Voxel = Index | Annotated[list[Index], Field(min_length=1, max_length=3)]
 Device = Annotated[
     str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$", json_schema_extra={"x-words": "auto, cpu, cuda or cuda:N"})
 ]
@@ -101,6 +102,18 @@ class Crops(Section):
 
     size: Size = Field(description="edge of a crop [voxels], one number or one an axis")
     step: Size | None = Field(None, description="distance between crops [voxels]; the size unless given")
+    start: Voxel | None = Field(None, description="first voxel of the part of each field that is learnt from [voxels]")
+    stop: Size | None = Field(None, description="first voxel behind that part [voxels]; the end unless given")
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Crops":
+        pairs = zip(
+            *(value if isinstance(value, list) else [value] * 3 for value in (self.start, self.stop)), strict=False
+        )
+        for start, stop in pairs:
+            if stop is not None and stop <= (start or 0):
+                raise ValueError(f"start is {start or 0}, stop is {stop}; expected start below stop")
+        return self
 
 
 class Validation(Section):
@@ -120,7 +133,7 @@ class Training(Section):
     augment: list[Literal["flip", "permute", "shift"]] = Field(
         [], description="random symmetries of the cube and periodic shifts of the crop"
     )
-    farthest_shift: Index | Annotated[list[Index], Field(min_length=1, max_length=3)] | None = Field(
+    farthest_shift: Voxel | None = Field(
         None,
         description="most voxels that `shift` moves a crop by, one number or one an axis; anywhere unless given",
     )

@@ -38,11 +38,12 @@ class Symmetry:
         turns = sum(a > b for i, a in enumerate(self.axes) for b in self.axes[i + 1 :])
         return math.prod(self.signs) * (-1) ** turns
 
-    def moved(self, start: Sequence[int]) -> tuple[int, ...]:
-        """Where to read a crop [voxels] that begins at `start`."""
+    def moved(self, start: Sequence[int], origin: Sequence[int] | None = None) -> tuple[int, ...]:
+        """Where to read a crop [voxels] that begins at `start`, in the part of the field that begins at `origin`."""
         if not self.shift:
             return tuple(start)
-        return tuple((a + b) % room for a, b, room in zip(start, self.shift, self.room, strict=True))
+        axes = zip(start, self.shift, self.room, origin or (0,) * len(self.axes), strict=True)
+        return tuple(o + (a - o + b) % room for a, b, room, o in axes)
 
     def apply(self, field: np.ndarray, quantities: Quantities) -> np.ndarray:
         """The field (C, *space) as it looks after the symmetry, contiguous float32.
@@ -101,7 +102,7 @@ def draw(
     kinds: Collection[str],
     size: Sequence[int],
     shape: Sequence[int],
-    periodic: bool,
+    periodic: bool | Sequence[bool],
     cell: Sequence[float] | None = None,
     farthest: Sequence[int] | None = None,
 ) -> Symmetry:
@@ -109,7 +110,8 @@ def draw(
 
     kinds: "flip" reverses axes, "permute" exchanges axes, "shift" moves the crop by whole voxels: to anywhere in a
         periodic box, and to where it stays inside another
-    size, shape: edges of the crop and of the field [voxels], one an axis
+    size, shape: edges of the crop, and of the part of the field that it is taken from [voxels], one an axis
+    periodic: whether that part goes on where it ends, as a whole or along each axis
     cell: edges of a voxel [Mpc/h], equal ones if None; only axes that agree in it and in size are exchanged
     farthest: the crop moves by 0 to so many voxels along each axis, unless given as far as can be
     """
@@ -121,7 +123,8 @@ def draw(
     if "flip" in kinds:
         signs = 1 - 2 * rng.integers(0, 2, dims)
     if "shift" in kinds:
-        room = tuple(n if periodic else n - edge + 1 for n, edge in zip(shape, size, strict=True))
+        around = (periodic,) * dims if isinstance(periodic, bool) else periodic
+        room = tuple(n if goes_on else n - edge + 1 for n, edge, goes_on in zip(shape, size, around, strict=True))
         reach = room if farthest is None else tuple(min(r, f + 1) for r, f in zip(room, farthest, strict=True))
         shift = tuple(rng.integers(0, reach).tolist())
     return Symmetry(tuple(axes.tolist()), tuple(signs.tolist()), shift, room)

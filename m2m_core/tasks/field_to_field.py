@@ -79,7 +79,7 @@ class FieldToField:
         symmetry = None
         if rng is not None and self.settings["training"]["augment"]:
             symmetry = self._draw(rng, sample)
-            start = symmetry.moved(start)
+            start = symmetry.moved(start, crops.region(name)[0])
         halo = crops.halo
         source = self._block(sample, "input", start, crops.size, halo, symmetry)
         target = self._block(sample, "target", start, crops.size, (0,) * len(halo), symmetry)
@@ -99,8 +99,9 @@ class FieldToField:
     def _draw(self, rng: np.random.Generator, sample: Sample) -> Symmetry:
         space = sample.shape("input")[1:]
         cell = [length / n for length, n in zip(sample.box_size, space, strict=True)]
-        size, training = self.study.crops.size, self.settings["training"]
-        return draw(rng, training["augment"], size, space, sample.periodic, cell, self._farthest(len(size)))
+        size, (_, part) = self.study.crops.size, self.study.crops.region(sample.id)
+        periodic = [sample.periodic and edge == n for edge, n in zip(part, space, strict=True)]
+        return draw(rng, self.settings["training"]["augment"], size, part, periodic, cell, self._farthest(len(size)))
 
     def _farthest(self, dims: int) -> tuple[int, ...] | None:
         given = self.settings["training"]["farthest_shift"]

@@ -47,6 +47,32 @@ def covered(crops, name, space, periodic):
     return count
 
 
+@pytest.mark.parametrize("periodic", [True, False])
+@pytest.mark.parametrize("step", [2, 3, 4])
+@pytest.mark.parametrize(("start", "stop"), [(0, 8), (4, None), (3, 11), ([0, 5], [12, 9])])
+def test_crops_cover_the_part_that_they_are_taken_from_and_never_leave_it(start, stop, step, periodic):
+    crops = Crops(index([Fake("s", (12, 12), periodic)], 4, step, NO_HALO, start=start, stop=stop))
+    begin, length = crops.region("s")
+    count = covered(crops, "s", (12, 12), periodic)
+    inside = np.zeros((12, 12), bool)
+    inside[tuple(slice(b, b + n) for b, n in zip(begin, length, strict=True))] = True
+    assert (count[inside] >= 1).all() and not count[~inside].any()
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "line"),
+    [
+        (0, 13, "crops.stop: 13, but a field has 12 voxels along an axis; at most 12"),
+        (9, None, "crops: from 9 to 12 there is no room for a crop of 4 voxels"),
+        ([1, 2, 3], None, "crops.start: 3 numbers for fields with 2 axes; expected one, or one an axis"),
+    ],
+)
+def test_parts_that_cannot_be(start, stop, line):
+    with pytest.raises(ConfigError) as error:
+        index([Fake("s", (12, 12))], 4, None, NO_HALO, start=start, stop=stop)
+    assert str(error.value) == line
+
+
 @st.composite
 def lattices(draw):
     dims = draw(st.integers(1, 3))

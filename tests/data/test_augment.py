@@ -254,3 +254,10 @@ def test_starts_never_drift():
     for _ in range(100):
         moved = draw(rng, ["shift"], (4,) * 3, (64,) * 3, True, farthest=(3,) * 3).moved(start)
         assert start == (0, 0, 0) and max(moved) <= 3
+
+
+def test_a_crop_stays_in_the_part_of_the_field_that_it_is_taken_from():
+    """Else a validation region would leak into training."""
+    rng = np.random.default_rng(0)
+    seen = [draw(rng, ["shift"], (4,), (10,), [False]).moved((22,), (20,))[0] for _ in range(300)]
+    assert set(seen) == set(range(20, 27))

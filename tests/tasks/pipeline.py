@@ -30,7 +30,7 @@ class Files(SimpleNamespace):
         self.write_statistics(study(catalogue, self.experiment, fold).statistics)
         model = {key: value for key, value in self.experiment["model"].items() if key != "name"}
         crops = self.experiment["crops"]
-        arrays = index(catalogue, crops["size"], crops["step"], geometry_of(self.experiment["model"]["name"], model))
+        arrays = index(catalogue, geometry=geometry_of(self.experiment["model"]["name"], model), **crops)
         np.savez(self.crops, **arrays)
         self.said: list[str] = []
         self.verify = "size"

@@ -75,7 +75,7 @@ def study(catalogue: Catalogue, settings: dict, fold: int = 0) -> Study:
     """What training `fold` begins with; statistics are of standard normal numbers, a little off."""
     model = {key: value for key, value in settings["model"].items() if key != "name"}
     geometry = geometry_of(settings["model"]["name"], model)
-    crops = Crops(index(catalogue, settings["crops"]["size"], settings["crops"]["step"], geometry))
+    crops = Crops(index(catalogue, geometry=geometry, **settings["crops"]))
     return Study(settings, catalogue, {side: _moments(catalogue, side) for side in ("input", "target")}, crops, fold)
 
 

@@ -152,6 +152,25 @@ def test_fields_of_several_parts_turn_as_what_they_are(tmp_path, seed):
     )
 
 
+def test_what_is_learnt_stays_in_its_part_of_the_box(tmp_path):
+    """Shifts and symmetries included; halos may read beyond."""
+    catalogue = fields(tmp_path, space=(16, 16, 16))
+    for sample in catalogue:
+        path = sample.parts("target")[0].file
+        values = np.load(path)
+        values[:, 8:] = 1000.0  # stands for what must not be seen
+        np.save(path, values)
+    crops = {"size": 4, "stop": [8, 16, 16]}
+    model = {"name": "vnet", "width": 1, "depth": 1, "padding": "zero"}
+    kinds = ["flip", "permute", "shift"]
+    task = task_of(catalogue, normalize=IDENTITY, crops=crops, training={"augment": kinds}, model=model)
+    examples = task.samples().fit
+    assert {example[1][0] for example in examples} == {0, 4}
+    for number in range(0, len(examples), 3):
+        _, target = task.item(examples[number], np.random.default_rng(number))
+        assert target.max() < 500
+
+
 def test_factors_and_offsets_are_those_of_both_sides_and_of_training_alone(tmp_path):
     task = task_of(
         fields(tmp_path), normalize=IDENTITY, training={"augment": [], "augment_factor": 0.5, "augment_offset": 1.0}
