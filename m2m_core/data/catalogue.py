@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,7 +26,7 @@ __all__ = ["Catalogue", "Part", "Sample", "build", "inspected", "natural"]
 COLUMNS = (
     "id", "group", "fold", "field", "file", "dataset", "shape", "dtype", "size", "digest", "quantity", "nonfinite",
     "zeros",
-    "box_size", "redshift", "omega_m", "periodic",
+    "box_size", "redshift", "omega_m", "periodic", "parameters",
 )  # fmt: skip
 THREADS = min(4, os.cpu_count() or 1)
 WORTHWHILE = 2**18  # bytes a file, on average, from which threads hash faster than one
@@ -59,6 +59,7 @@ class Sample:
     redshift: float
     omega_m: float
     periodic: bool
+    parameters: dict[str, float] = field(default_factory=dict)  # further numbers of the whole sample, by name
 
     def shape(self, field: str) -> tuple[int, ...]:
         """(channels, *space) of a field, channels summed over its parts."""
@@ -245,12 +246,13 @@ def _completed(sample: Sample, findings: dict) -> Sample:
 def _rows(sample: Sample) -> Iterator[tuple]:
     left = sample.id, sample.group, sample.fold
     box = " ".join(repr(float(length)) for length in sample.box_size)
-    right = box, repr(float(sample.redshift)), repr(float(sample.omega_m)), int(sample.periodic)
-    for field, parts in sample.fields.items():
+    numbers = " ".join(f"{name}={float(value)!r}" for name, value in sample.parameters.items())
+    right = box, repr(float(sample.redshift)), repr(float(sample.omega_m)), int(sample.periodic), numbers
+    for name, parts in sample.fields.items():
         for p in parts:
             shape = "x".join(map(str, p.shape))
-            numbers = p.size, p.digest, p.quantity, p.nonfinite, p.zeros
-            yield *left, field, p.file, p.dataset, shape, p.dtype, *numbers, *right
+            content = p.size, p.digest, p.quantity, p.nonfinite, p.zeros
+            yield *left, name, p.file, p.dataset, shape, p.dtype, *content, *right
 
 
 def _samples(rows: Iterator[list[str]]) -> Iterator[Sample]:
@@ -298,9 +300,15 @@ def _same_fields(names: list[str] | None, parts: dict, name: str) -> list[str]:
 
 
 def _sample(head: tuple[str, ...], parts: dict[str, tuple[Part, ...]]) -> Sample:
-    name, group, fold, box_size, redshift, omega_m, periodic = head
+    name, group, fold, box_size, redshift, omega_m, periodic, numbers = head
     flag = {"0": False, "1": True}[periodic]
-    return Sample(name, group, int(fold), parts, _box(box_size), float(redshift), float(omega_m), flag)
+    physics = _box(box_size), float(redshift), float(omega_m), flag, _numbers(numbers)
+    return Sample(name, group, int(fold), parts, *physics)
+
+
+def _numbers(text: str) -> dict[str, float]:
+    pairs = (pair.partition("=") for pair in text.split())
+    return {name: float(value) for name, _, value in pairs}
 
 
 @lru_cache(maxsize=4096)

@@ -7,6 +7,7 @@ import re
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import h5py
@@ -15,6 +16,7 @@ import numpy as np
 from ..errors import ConfigError, DataError
 from ..options import Number, Positive
 from ..registry import register
+from . import parameters as tables
 from .augment import QUANTITIES
 from .catalogue import Part, Sample, natural
 from .patterns import Match, expand, files
@@ -43,6 +45,7 @@ def npy(
     redshift: Number = 0.0,
     omega_m: Positive = 0.3175,
     periodic: bool = True,
+    parameters: str | None = None,
 ) -> list[Sample]:
     """Files of one NumPy array each, (channels, *space); of the `wanted` sample ids.
 
@@ -55,11 +58,12 @@ def npy(
         redshift: of all samples
         omega_m: matter density today in units of the critical one
         periodic: whether the box is continued by its images
+        parameters: CSV table of numbers of each sample: id, and any names; redshift and omega_m among them count
     """
     found = _wanted(wanted, _found(input, target, baselines))
     choose = _quantities(found, quantities)
     given = {"box_size": box_size, "redshift": redshift, "omega_m": omega_m, "periodic": periodic}
-    return _samples(found, {key: "" for key, _ in _columns(found)}, choose, given)
+    return _with_table(parameters, _samples(found, {key: "" for key, _ in _columns(found)}, choose, given))
 
 
 @register("source", "hdf5")
@@ -75,6 +79,7 @@ def hdf5(
     redshift: Number | None = None,
     omega_m: Positive | None = None,
     periodic: bool | None = None,
+    parameters: str | list[str] | None = None,
 ) -> list[Sample]:
     """Datasets (channels, *space) in HDF5 files, which may hold several fields each and describe themselves.
 
@@ -90,6 +95,7 @@ def hdf5(
         redshift: of all samples; the file's attribute, or 0, if not given
         omega_m: matter density today in units of the critical one; the file's attribute if not given
         periodic: whether the box is continued by its images; the file's attribute, or true, if not given
+        parameters: CSV table of numbers of each sample (id, and any names), or a list of attributes of the files
     """
     found = _wanted(wanted, _found(input, target, baselines))
     _known("datasets", datasets, found)
@@ -97,7 +103,9 @@ def hdf5(
     given = {"box_size": box_size, "redshift": redshift, "omega_m": omega_m, "periodic": periodic}
     inside = _inside(found, datasets)
     probe(_by_file((match.file, inside[key]) for key, ids in _columns(found) for match in ids.values()))
-    return _samples(found, inside, choose, given)
+    if isinstance(parameters, list):
+        return _samples(found, inside, choose, given, parameters)
+    return _with_table(parameters, _samples(found, inside, choose, given))
 
 
 def inventory(source: Mapping[str, Any]) -> list[tuple[str, int, int]]:
@@ -107,7 +115,7 @@ def inventory(source: Mapping[str, Any]) -> list[tuple[str, int, int]]:
     """
     given = [source.get("input", []), source.get("target", []), *dict(source.get("baselines") or {}).values()]
     patterns = {pattern for field in given for patterns in _parts(field).values() for pattern in patterns}
-    return dated({file for pattern in patterns for file in files(pattern)})
+    return dated({file for pattern in patterns for file in files(pattern)} | _tables(source))
 
 
 def dated(files: Iterable[str]) -> list[tuple[str, int, int]]:
@@ -123,7 +131,12 @@ def places(source: Mapping[str, Any]) -> dict[str, set[str]]:
     for _, ids in _columns(found):
         for name, match in ids.items():
             files[name].add(match.file)
-    return files
+    return {name: found | _tables(source) for name, found in files.items()}
+
+
+def _tables(source: Mapping[str, Any]) -> set[str]:
+    table = source.get("parameters")
+    return {table} if isinstance(table, str) else set()
 
 
 def simulated(files: Sequence[str]) -> list[Sample]:
@@ -236,15 +249,37 @@ def _samples(
     inside: Mapping[tuple[str, str], str],
     quantities: Mapping[tuple[str, str], str | None],
     given: Mapping[str, Any],
+    words: Sequence[str] = (),
 ) -> list[Sample]:
-    """One candidate a sample, its digests and fold still unknown."""
+    """One candidate a sample, its digests and fold still unknown; the attributes `words` are its parameters."""
     ids = sorted(next(iter(found["input"].values())), key=natural)
-    return [_sample(name, found, inside, quantities, given) for name in ids]
+    return [_sample(name, found, inside, quantities, given, words) for name in ids]
 
 
-def _sample(name: str, found: Fields, inside: Mapping, quantities: Mapping, given: Mapping[str, Any]) -> Sample:
+def _with_table(table: str | None, samples: list[Sample]) -> list[Sample]:
+    """The samples with the numbers that the table at this path has of them."""
+    if table is None:
+        return samples
+    numbers = tables.read(table)
+    tables.refuse_missing(table, (sample.id for sample in samples), numbers)
+    return [_with_numbers(sample, dict(numbers[sample.id])) for sample in samples]
+
+
+def _with_numbers(sample: Sample, numbers: tables.Numbers) -> Sample:
+    known = {name: numbers.pop(name) for name in tables.KNOWN if name in numbers}
+    return replace(sample, parameters=numbers, **known)
+
+
+def _sample(
+    name: str,
+    found: Fields,
+    inside: Mapping,
+    quantities: Mapping,
+    given: Mapping[str, Any],
+    words: Sequence[str],
+) -> Sample:
     places = {key: ids[name] for key, ids in _columns(found)}
-    read = _headers({(match.file, inside[key]) for key, match in places.items()})
+    read = _headers({(match.file, inside[key]) for key, match in places.items()}, words)
     fields: dict[str, tuple[Part, ...]] = {}
     for (field, part), match in places.items():
         header, said = read[match.file, inside[field, part]]
@@ -252,14 +287,22 @@ def _sample(name: str, found: Fields, inside: Mapping, quantities: Mapping, give
         array = Part(match.file, inside[field, part], header.shape, header.dtype, header.size, "", quantity, 0)
         fields[field] = (*fields.get(field, ()), array)
     space = fields["target"][0].shape[1:]
-    return Sample(name, _group(name, places.values()), -1, fields, *_physics(read, given, space))
+    numbers = {word: _told(name, word, read) for word in words}
+    return Sample(name, _group(name, places.values()), -1, fields, *_physics(read, given, space), numbers)
 
 
-def _headers(wanted: Iterable[tuple[str, str]]) -> Read:
+def _told(name: str, word: str, read: Read) -> float:
+    """A number that the files of a sample must say."""
+    if (value := _stored(word, read)) is None:
+        raise DataError(f"sample {name!r}: no attribute {word!r} in its files; expected a number (parameters)")
+    return value
+
+
+def _headers(wanted: Iterable[tuple[str, str]], words: Sequence[str]) -> Read:
     return {
         (file, name): (header, said)
         for file, names in _by_file(wanted).items()
-        for name, header, said in zip(names, headers(file, names), attributes(file, names), strict=True)
+        for name, header, said in zip(names, headers(file, names), attributes(file, names, words), strict=True)
     }
 
 

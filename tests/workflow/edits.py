@@ -42,6 +42,7 @@ SPECIAL = {  # keys whose value says nothing about another that would do: (path,
     "source.quantities": ("datasets.boxes.source.quantities", None, {"target": "vector"}),
     "source.baselines": ("datasets.boxes.source.baselines", None, {"other": "data/in_*.npy"}),
     "source.datasets": ("datasets.boxes.source.datasets", None, {"input": "density"}),
+    "source.parameters": ("datasets.boxes.source.parameters", None, "data/numbers.csv"),
     "source.input": ("datasets.boxes.source.input", "data/in_*.npy", "data/in_?.npy"),
     "source.target": ("datasets.boxes.source.target", "data/out_*.npy", "data/out_?.npy"),
     "folds.by": ("datasets.boxes.folds.by", "sample", "group"),
@@ -205,4 +206,5 @@ def furnish(folder: Path) -> None:
     for i in range(4):
         for side in ("in", "out"):
             (folder / f"data/{side}_{i}.npy").write_bytes(b"nothing")
+    (folder / "data/numbers.csv").write_text("id,sigma_8\n")
     (folder / "mine.py").write_text(PLUGIN)

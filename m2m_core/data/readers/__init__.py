@@ -66,9 +66,13 @@ def headers(path: str | Path, datasets: Sequence[str]) -> list[Header]:
     return _reader(path).headers(str(path), list(datasets))
 
 
-def attributes(path: str | Path, datasets: Sequence[str]) -> list[dict[str, Any]]:
-    """What the file says about the physics of its arrays: box_size, redshift, omega_m, periodic, quantity, or less."""
-    return _reader(path).attributes(str(path), list(datasets))
+def attributes(path: str | Path, datasets: Sequence[str], words: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """What the file says about the physics of its arrays: box_size, redshift, omega_m, periodic, quantity, or less.
+
+    words: further attributes to look for, of formats that have any
+    """
+    more = (list(words),) if words else ()
+    return _reader(path).attributes(str(path), list(datasets), *more)
 
 
 def open_array(path: str | Path, dataset: str = "") -> Array:

@@ -1,6 +1,7 @@
 """Reader of HDF5 datasets: contiguous ones by memory map at their offset, chunked ones slice by slice through h5py."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import h5py
@@ -36,12 +37,12 @@ class Hdf5:
             return [_header(path, file, name, size) for name in datasets]
 
     @staticmethod
-    def attributes(path: str, datasets: list[str]) -> list[dict[str, Any]]:
-        """The file's box_size, redshift, omega_m and periodic, and the quantity of each dataset."""
+    def attributes(path: str, datasets: list[str], words: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """The file's box_size, redshift, omega_m and periodic, the quantity of each dataset, and `words` of either."""
         file_size(path)
         with named(path, "HDF5 file"), h5py.File(path, "r") as file:
-            common = _attributes(path, file, ATTRIBUTES)
-            return [common | _attributes(path, _dataset(path, file, name), ("quantity",)) for name in datasets]
+            common = _attributes(path, file, (*ATTRIBUTES, *words))
+            return [common | _attributes(path, _dataset(path, file, name), ("quantity", *words)) for name in datasets]
 
     @staticmethod
     def open(path: str, dataset: str = "") -> Any:
