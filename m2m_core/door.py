@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from . import registry
+from . import losses, registry
 from .config import Config, Dataset, Experiment
 from .config.keys import Training
 from .crops import index
@@ -47,6 +47,7 @@ def check(config: Config) -> Config:
         with _named(config.origin(name)):
             _check_processes(experiment.training)
             _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
+            _check_loss(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
     for name, probes in config.probes.items():
         _check_search(config, name)
         for variant, experiment in probes:
@@ -139,6 +140,28 @@ def _check_tile(tile: int | list[int], space: tuple[int, ...], geometry: Geometr
     if len(tiles) != len(space):
         raise ConfigError(f"inference.tile: {len(tiles)} numbers for fields of {len(space)} axes; expected one an axis")
     geometry.admit([min(pair) for pair in zip(tiles, space, strict=True)], "inference.tile")
+
+
+def _check_loss(experiment: Experiment, dataset: Dataset, space: tuple[int, ...] | None) -> None:
+    """A target that the loss can take, as far as it is known."""
+    size, source = experiment.crops.size, dict(dataset.source)
+    normal: Any = experiment.normalize.target
+    known: dict[str, Any] = {"quantities": _kinds(source)}
+    if space:
+        known["space"] = (size,) * len(space) if isinstance(size, int) else tuple(size)
+    if space and isinstance(length := source.get("box_size"), int | float):
+        known["cell"] = tuple(length / n for n in space)
+    chosen: Any = experiment.loss
+    losses.check(chosen, losses.Target(normal.transform, normal.scaling, **known), plugins=False)
+
+
+def _kinds(source: dict[str, Any]) -> list[tuple[str, None]] | None:
+    """The quantities of the target's parts where the config alone says them: .npy files do not."""
+    if source["kind"] != "npy":
+        return None
+    target, given = source["target"], source["quantities"]
+    parts = list(target) if isinstance(target, dict) else ["target"]
+    return [(given.get(part, given.get("target", "scalar")), None) for part in parts]
 
 
 def _geometry(model: dict[str, Any]) -> Geometry | None:

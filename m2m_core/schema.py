@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from . import registry
 from .config import Config
+from .config.choices import Term
 from .files import write_text
 from .registry import Entry
 from .wording import article, describe
@@ -46,11 +49,17 @@ def json_schema() -> dict[str, Any]:
 
 
 def _entry_schema(entry: Entry) -> dict[str, Any]:
-    schema = entry.schema().model_json_schema()
+    schema = _untitled(entry.schema().model_json_schema())
     for key, node in schema.get("properties", {}).items():
-        node.pop("title", None)
         node["description"] = entry.texts.get(key, "")
     return {**schema, "description": entry.summary}
+
+
+def _untitled(schema: dict[str, Any]) -> dict[str, Any]:
+    """Without the titles of keys."""
+    for node in schema.get("properties", {}).values():
+        node.pop("title", None)
+    return schema
 
 
 def _spelled_out(node: Any) -> Any:
@@ -61,21 +70,27 @@ def _spelled_out(node: Any) -> Any:
         return node
     if "x-choice" not in node:
         return {key: _spelled_out(value) for key, value in node.items() if not key.startswith("x-")}
-    choice = _choice(node["x-choice"])
+    mark = node["x-choice"]
     kept = {key: node[key] for key in ("default", "description", "minItems") if key in node}
     if node.get("type") == "array":
-        return {**kept, "type": "array", "items": choice}
-    if any(option.get("type") == "array" for option in node["anyOf"]):
-        return {**kept, "anyOf": [{"type": "array", "items": choice}, {"type": "null"}]}
-    return {**kept, **choice}
+        return {**kept, "type": "array", "items": _choice(mark)}
+    types = {option.get("type"): option for option in node["anyOf"]}
+    if "array" not in types:
+        return {**kept, **_choice(mark)}
+    items = {"type": "array", "items": _choice(mark, Term if mark["weighted"] else None)}
+    least = {key: types["array"][key] for key in ("minItems",) if key in types["array"]}
+    others = _choice(mark)["anyOf"] if "string" in types else [{"type": "null"}]
+    return {**kept, "anyOf": [{**items, **least}, *others]}
 
 
-def _choice(mark: dict[str, Any]) -> dict[str, Any]:
-    """A name, where no option is required, or a mapping with the name and its options."""
+def _choice(mark: dict[str, Any], beside: type[BaseModel] | None = None) -> dict[str, Any]:
+    """A name, where no option is required, or a mapping with the name, its options and the keys `beside` them."""
     key = mark["key"]
     entries = [_entry_schema(entry) for kind in mark["kinds"] for entry in registry.entries(kind).values()]
     free = sorted(entry["title"] for entry in entries if not entry.get("required"))
     named = [{**entry, **_named(key, entry)} for entry in entries]
+    for entry in named if beside else ():
+        entry["properties"] |= _untitled(beside.model_json_schema())["properties"]
     return {"anyOf": [*([{"enum": free}] if free else []), *named]}
 
 
@@ -118,6 +133,10 @@ def _section(path: str, node: dict[str, Any], schema: dict[str, Any], told: set[
                 yield from ["", *_section(f"{inner}{name}", section, schema, told)]
         for kind in value.get("x-choice", {}).get("kinds", []) + value.get("x-names", []):
             yield from ["", *_kind(inner, kind)]
+        if value.get("x-choice", {}).get("weighted"):
+            term = Term.model_json_schema()
+            yield from [f"Of a list of these `{inner}` is the weighted sum; each takes, beside its options:", ""]
+            yield from _table(term, term)
 
 
 def _level(path: str) -> str:
@@ -153,8 +172,10 @@ def _table(section: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
 def _taken(node: dict[str, Any], schema: dict[str, Any]) -> str:
     if "x-choice" in node:
         choice = f"{article(' or '.join(node['x-choice']['kinds']))}, see below"
-        several = any(option.get("type") == "array" for option in node.get("anyOf", [node]))
-        return f"a list, each {choice}" if several else choice
+        types = {option.get("type") for option in node.get("anyOf", [node])}
+        if {"string", "array"} <= types:
+            return f"{choice}, or a list of such"
+        return f"a list, each {choice}" if "array" in types else choice
     if not any(True for _ in _inside(node, schema)):
         return describe(node, schema, quote="`")
     simple = [option for option in node.get("anyOf", []) if "$ref" not in option]

@@ -248,9 +248,9 @@ class Stages:
 
     def _entries(self, chosen: Experiment, kinds: tuple[str, ...] | None = None) -> list[Entry]:
         """The entries that an experiment chooses, its normalisations and what reads its files."""
-        names = {kind: dict(getattr(chosen, kind))["name"] for kind in CHOSEN}
-        names["geometry"] = names["model"]
-        entries = [find(kind, name) for kind, name in names.items() if kinds is None or kind in kinds]
+        named = [(kind, name) for kind in CHOSEN for name in _names(getattr(chosen, kind))]
+        named += [("geometry", name) for kind, name in named if kind == "model"]
+        entries = [find(kind, name) for kind, name in named if kinds is None or kind in kinds]
         normal = chosen.model_dump()["normalize"].values()
         entries += [find(kind, n[kind]) for n in normal for kind in ("transform", "scaling")]
         return entries + self._readers(chosen.dataset)
@@ -262,3 +262,8 @@ class Stages:
 
     def _with_code(self, keys: Mapping[str, Any], *code: str | Entry) -> dict[str, Any]:
         return {**keys, "code": self._digest_of(*code)}
+
+
+def _names(chosen: Any) -> list[str]:
+    """Of what an experiment chooses, one or several."""
+    return [one["name"] for one in (chosen if isinstance(chosen, list) else [chosen])]

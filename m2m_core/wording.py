@@ -142,7 +142,8 @@ def _one(node: Schema, schema: Schema, exact: bool, quote: str) -> str:
         return _list(node) + ("" if text == "anything" else f", each {text}")
     if "x-choice" in node:
         kinds, key = " or ".join(node["x-choice"]["kinds"]), node["x-choice"]["key"]
-        return f"the name of {article(kinds)}, or a mapping with {key} and options"
+        more = ", or a list of such" if {"string", "array"} <= {o.get("type") for o in node.get("anyOf", ())} else ""
+        return f"the name of {article(kinds)}, or a mapping with {key} and options{more}"
     if "x-words" in node:
         return str(node["x-words"])
     if names := node.get("enum") or [node[key] for key in ("const",) if key in node]:

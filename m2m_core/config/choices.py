@@ -4,25 +4,38 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, ValidationError
 
 from .. import registry
 from ..errors import ConfigError
-from ..wording import hint, joined, shown
+from ..options import Positive
+from ..registry import STRICT
+from ..wording import complaint, hint, joined, shown
 
-__all__ = ["Choice", "Names", "choices_of"]
+__all__ = ["Choice", "Names", "Term", "choices_of"]
+
+
+class Term(BaseModel):
+    """What each of a list that is a weighted sum takes beside its options."""
+
+    model_config = STRICT
+
+    weight: Positive = Field(1.0, description="what it counts in the sum, in a list")
 
 
 class Choice:
-    """Marks a field that names code of one of `kinds`: `vnet`, or `{name: vnet, width: 8}`; or a list of these."""
+    """Marks a field that names code of one of `kinds`: `vnet`, or `{name: vnet, width: 8}`; or a list of these.
 
-    def __init__(self, *kinds: str, key: str = "name") -> None:
-        self.kinds, self.key = kinds, key
+    Where it is `weighted`, a list is a sum, and each of it has a weight.
+    """
+
+    def __init__(self, *kinds: str, key: str = "name", weighted: bool = False) -> None:
+        self.kinds, self.key, self.weighted = kinds, key, weighted
 
     def resolve(self, value: Any, where: str) -> Any:
         """The chosen name with all its options; raises ConfigError, also on a list that names one twice."""
         if isinstance(value, list):
-            chosen = [self.resolve(item, joined(where, i)) for i, item in enumerate(value)]
+            chosen = [self._one(item, joined(where, i)) for i, item in enumerate(value)]
             times = Counter(item[self.key] for item in chosen)
             if twice := [name for name, n in times.items() if n > 1]:
                 raise ConfigError(f"{where}: {twice[0]!r} {times[twice[0]]} times; expected each once")
@@ -31,8 +44,22 @@ class Choice:
         if self.key not in options:
             raise ConfigError(f"{joined(where, self.key)}: missing; {hint('', self.known())}")
         name = options.pop(self.key)
+        if self.weighted and "weight" in options:
+            raise ConfigError(f"{where}.weight: of a single {self.kinds[0]}; expected a list of them to weigh")
         kind = self.kind_of(name, where if isinstance(value, str) else joined(where, self.key))
         return {self.key: name, **registry.check(kind, name, options, where)}
+
+    def _one(self, value: Any, where: str) -> Any:
+        """One of a list, with its weight if they are weighted."""
+        if not self.weighted:
+            return self.resolve(value, where)
+        options = {} if isinstance(value, str) else dict(value)
+        given = {key: options.pop(key) for key in Term.model_fields if key in options}
+        try:
+            term = Term.model_validate(given).model_dump()
+        except ValidationError as error:
+            raise ConfigError(complaint(error, Term.model_json_schema(), given, where)) from None
+        return {**self.resolve(value if isinstance(value, str) else options, where), **term}
 
     def known(self) -> dict[str, str]:
         """Name -> kind of everything that may be named."""
@@ -45,7 +72,7 @@ class Choice:
         return self.known()[name]
 
     def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict:
-        return {**handler(core), "x-choice": {"kinds": list(self.kinds), "key": self.key}}
+        return {**handler(core), "x-choice": {"kinds": list(self.kinds), "key": self.key, "weighted": self.weighted}}
 
 
 class Names:

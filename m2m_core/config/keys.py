@@ -15,6 +15,7 @@ __all__ = [
 ]  # fmt: skip
 
 Chosen = str | dict[str, Any]
+OneOrMore = Chosen | Annotated[list[Chosen], Field(min_length=1)]
 Size = Count | Annotated[list[Count], Field(min_length=1, max_length=3)]
 Voxel = Index | Annotated[list[Index], Field(min_length=1, max_length=3)]
 Device = Annotated[
@@ -177,7 +178,11 @@ class Experiment(Section):
     normalize: Normalize = Field(Normalize(), description="how fields are made dimensionless")
     crops: Crops = Field(description="what one training example is")
     model: Annotated[Chosen, Choice("model")] = Field(description="the network")
-    loss: Annotated[Chosen, Choice("loss")] = Field("mse", description="what training makes small")
+    loss: Annotated[OneOrMore, Choice("loss", weighted=True)] = Field(
+        "mse",
+        description="what training makes small; of torch.nn the losses that compare two fields of one shape, "
+        "those that need more (CTC, triplet, cosine embedding, ...) are not for fields",
+    )
     optimizer: Annotated[Chosen, Choice("optimizer")] = Field("adamw", description="how a step is made")
     schedule: Annotated[Chosen, Choice("schedule")] = Field("cosine", description="how the learning rate changes")
     training: Training = Field(Training(), description="the training loop")

@@ -1,14 +1,66 @@
-"""Losses by name. Importing this does not import torch; building a loss does."""
+"""Losses by name and as weighted sums. Importing this does not import torch; building a loss does."""
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from .. import registry
+from ..errors import ConfigError
+from .target import Target
 
-__all__ = ["build"]
+__all__ = ["Loss", "Target", "build", "check", "terms"]
+
+FRAMED = 3  # positional parameters of a loss that asks what the numbers mean
+Chosen = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
-def build(name: str, options: Mapping[str, Any]) -> Callable[..., Any]:
-    """The loss `name`, (prediction, target) -> scalar tensor, with its options filled in."""
-    return partial(registry.load("loss", name), **options)
+def build(chosen: Chosen) -> "Loss":
+    """What the key `loss` of an experiment, complete, stands for."""
+    return Loss(chosen)
+
+
+class Loss:
+    """A loss, or the weighted sum of several: (prediction, target, frame) -> the number to make small, then its terms.
+
+    wants_frame: whether one of them is called with a `Frame`; without, `frame` may be None
+    """
+
+    def __init__(self, chosen: Chosen) -> None:
+        loaded = [(name, weight, registry.load("loss", name), options) for name, weight, options in terms(chosen)]
+        framed = {name for name, _, function, _ in loaded if _positional(function) >= FRAMED}
+        self.wants_frame = bool(framed)
+        self.terms = [(name, w, partial(f, **options), name in framed) for name, w, f, options in loaded]
+
+    def __call__(self, prediction: Any, target: Any, frame: Any = None) -> dict[str, Any]:
+        """`loss`, the sum, and of several terms `loss/<name>`, each without its weight."""
+        values = {name: f(prediction, target, *([frame] if framed else [])) for name, _, f, framed in self.terms}
+        total = sum(weight * values[name] for name, weight, *_ in self.terms)
+        return {"loss": total, **({f"loss/{name}": v for name, v in values.items()} if len(values) > 1 else {})}
+
+
+def terms(chosen: Chosen) -> Iterator[tuple[str, float, dict[str, Any]]]:
+    """(name, weight, options) of each loss of the sum; a single one has no weight."""
+    for one in [chosen] if isinstance(chosen, Mapping) else chosen:
+        options = dict(one)
+        name, weight = options.pop("name"), 1.0 if isinstance(chosen, Mapping) else options.pop("weight")
+        yield name, weight, options
+
+
+def check(chosen: Chosen, target: Target, plugins: bool = True) -> None:
+    """Raise ConfigError where a loss asks for another target; without `plugins` those are not asked."""
+    known = registry.entries("requirement")
+    for name, _, options in terms(chosen):
+        entry = known.get(name)
+        if entry is None or entry.is_plugin and not plugins:
+            continue
+        taken = {key: value for key, value in options.items() if key in entry.options}
+        try:
+            registry.load("requirement", name)(target, **taken)
+        except ConfigError as error:
+            raise ConfigError(f"loss: {name!r}: {error}") from None
+
+
+def _positional(function: Callable[..., Any]) -> int:
+    kinds = [parameter.kind for parameter in inspect.signature(function).parameters.values()]
+    return sum(kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds)

@@ -5,20 +5,21 @@ from torch.nn import functional
 
 from ..options import Positive
 from ..registry import register
+from .pairs import pair
 
-__all__ = ["huber", "mae", "mse"]
+__all__ = ["huber", "mae", "mse", "smooth_l1"]
 
 
 @register("loss", "mse")
 def mse(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean of the squared differences."""
-    return functional.mse_loss(*_pair(prediction, target))
+    """Mean of the squared differences (torch.nn.MSELoss)."""
+    return functional.mse_loss(*pair(prediction, target))
 
 
 @register("loss", "mae")
 def mae(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean of the absolute differences."""
-    return functional.l1_loss(*_pair(prediction, target))
+    """Mean of the absolute differences (torch.nn.L1Loss)."""
+    return functional.l1_loss(*pair(prediction, target))
 
 
 @register("loss", "huber")
@@ -28,11 +29,14 @@ def huber(prediction: Tensor, target: Tensor, *, delta: Positive = 1.0) -> Tenso
     Options:
         delta: difference at which the line begins [normalised units]
     """
-    return functional.huber_loss(*_pair(prediction, target), delta=delta)
+    return functional.huber_loss(*pair(prediction, target), delta=delta)
 
 
-def _pair(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in the target's precision; raises ValueError on different shapes, which would broadcast."""
-    if prediction.shape != target.shape:
-        raise ValueError(f"loss: prediction {tuple(prediction.shape)} and target {tuple(target.shape)}; expected equal")
-    return prediction.to(target.dtype), target
+@register("loss", "smooth_l1")
+def smooth_l1(prediction: Tensor, target: Tensor, *, beta: Positive = 1.0) -> Tensor:
+    """The Huber loss divided by `beta`: beyond it the mean absolute difference less beta / 2 (torch.nn.SmoothL1Loss).
+
+    Options:
+        beta: difference at which the line begins [normalised units]
+    """
+    return functional.smooth_l1_loss(*pair(prediction, target), beta=beta)

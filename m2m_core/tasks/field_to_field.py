@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from ..data.catalogue import Sample
 from ..data.fields import Fields
 from ..data.normalize import Normalizer
 from ..errors import DataError
+from ..losses.frame import Frame
 from ..metrics import compare
 from ..registry import register
 from .protocol import Prediction, Row, Split, Study, descend
@@ -39,8 +41,9 @@ class FieldToField:
         self.fields = Fields(mask=self.masked)
         self.normal = {side: self._normalizer(side) for side in ("input", "target")}
         self.modules = {"model": self._network(study.crops.padding)}
-        loss = dict(self.settings["loss"])
-        self.loss = losses.build(loss.pop("name"), loss)
+        self.loss = losses.build(self.settings["loss"])
+        self.place = self._place()
+        losses.check(self.settings["loss"], self._target())
         self.twins: dict[str, nn.Module] = {}  # networks of the same weights that pad otherwise
 
     @cached_property
@@ -53,6 +56,21 @@ class FieldToField:
     def _normalizer(self, side: str) -> Normalizer:
         chosen = self.settings["normalize"][side]
         return Normalizer(chosen["transform"], chosen["scaling"], self.study.statistics.get(side))
+
+    def _place(self) -> tuple[Any, ...]:
+        """Of the `Frame` of a batch what all share: quantities, cell, periodic; raises DataError on different cells."""
+        samples = self.study.catalogue.samples
+        cells = {s.id: _cell(s) for s in samples} if self.loss.wants_frame else {"": _cell(samples[0])}
+        first, cell = next(iter(cells.items()))
+        if odd := [name for name, other in cells.items() if not np.allclose(other, cell, rtol=1e-5)]:
+            text = f"sample {odd[0]!r} has voxels of {cells[odd[0]]} Mpc/h, {first!r} of {cell}"
+            raise DataError(f"loss: {text}; expected equal ones for derivatives, spectra and densities")
+        return samples[0].quantities("target"), cell, self.study.crops.whole and all(s.periodic for s in samples)
+
+    def _target(self) -> losses.Target:
+        """What a loss may ask of the target."""
+        chosen, (quantities, cell, _) = self.settings["normalize"]["target"], self.place
+        return losses.Target(chosen["transform"], chosen["scaling"], quantities, self.study.crops.size, cell)
 
     def _network(self, padding: str) -> nn.Module:
         options = dict(self.settings["model"])
@@ -72,8 +90,11 @@ class FieldToField:
         validate = self.study.crops.among(s.id for s in watched)
         return Split(examples, validate, held_out, next(iter(watched), None), examples.near)
 
-    def item(self, example: Example, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray]:
-        """(input with halo (C, *(n + 2 halo)), target (C', *n)), normalised, float32."""
+    def item(self, example: Example, rng: np.random.Generator | None) -> tuple[np.ndarray, ...]:
+        """(input with halo (C, *(n + 2 halo)), target (C', *n)), normalised, float32.
+
+        For a loss that asks for it, shift and spread of the target's channels, (C',) each, are behind them.
+        """
         name, start = example
         sample, crops = self.study.catalogue[name], self.study.crops
         symmetry = None
@@ -83,7 +104,12 @@ class FieldToField:
         halo = crops.halo
         source = self._block(sample, "input", start, crops.size, halo, symmetry)
         target = self._block(sample, "target", start, crops.size, (0,) * len(halo), symmetry)
-        return self._changed(rng, sample, source, target)
+        changed = self._changed(rng, sample, source, target)
+        return (*changed, *(self._constants(sample) if self.loss.wants_frame else ()))
+
+    def _constants(self, sample: Sample) -> tuple[np.ndarray, ...]:
+        constants = self.normal["target"].scaling.constants(sample) or (np.zeros(1), np.ones(1))
+        return tuple(np.broadcast_to(values, sample.shape("target")[:1]).astype("f4") for values in constants)
 
     def _changed(
         self, rng: np.random.Generator | None, sample: Sample, source: np.ndarray, target: np.ndarray
@@ -98,10 +124,9 @@ class FieldToField:
 
     def _draw(self, rng: np.random.Generator, sample: Sample) -> Symmetry:
         space = sample.shape("input")[1:]
-        cell = [length / n for length, n in zip(sample.box_size, space, strict=True)]
         size, (_, part) = self.study.crops.size, self.study.crops.region(sample.id)
         periodic = [sample.periodic and edge == n for edge, n in zip(part, space, strict=True)]
-        return draw(rng, self.settings["training"]["augment"], size, part, periodic, cell, self._farthest(len(size)))
+        return draw(rng, self.settings["training"]["augment"], size, part, periodic, _cell(sample), self._farthest(len(size)))
 
     def _farthest(self, dims: int) -> tuple[int, ...] | None:
         given = self.settings["training"]["farthest_shift"]
@@ -125,30 +150,29 @@ class FieldToField:
             np.nan_to_num(block, copy=False, nan=0.0, posinf=0.0, neginf=0.0)  # the mean, after normalisation
         return block
 
-    def collate(self, items: list[tuple[np.ndarray, np.ndarray]]) -> tuple[torch.Tensor, ...]:
-        """(inputs (B, C, ...), targets (B, C', ...))."""
+    def collate(self, items: list[tuple[np.ndarray, ...]]) -> tuple[torch.Tensor, ...]:
+        """(inputs (B, C, ...), targets (B, C', ...)), and what else the items hold."""
         parts = zip(*items, strict=True)
         return tuple(torch.from_numpy(part[0][None] if len(part) == 1 else np.stack(part)) for part in parts)
 
     # ---- learning
 
-    def step(self, batch: tuple[torch.Tensor, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """One step down the gradient of the loss."""
-        loss = self._loss(batch)
-        scalars = descend(loss, self.optimizers["model"], self.settings["training"]["clip"])
-        return {"loss": loss.detach(), **scalars}
+    def step(self, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
+        """One step down the gradient of the loss; scalars are the loss and, if it is a sum, its terms."""
+        values = self.measure(batch)
+        scalars = descend(values["loss"], self.optimizers["model"], self.settings["training"]["clip"])
+        return {**{name: value.detach() for name, value in values.items()}, **scalars}
 
-    def measure(self, batch: tuple[torch.Tensor, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The loss."""
-        return {"loss": self._loss(batch)}
-
-    def _loss(self, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        source, target = batch
+    def measure(self, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
+        """The loss and, if it is a sum, its terms."""
+        source, target, *constants = batch
         prediction = self.modules["model"](source).float()
         if self.masked:  # where the target is not finite there is nothing to learn
             finite = torch.isfinite(target)
             prediction, target = torch.where(finite, prediction, 0.0), torch.where(finite, target, 0.0)
-        return self.loss(prediction, target)
+        frame = Frame(*self.place, *constants) if constants else None
+        with torch.autocast(prediction.device.type, enabled=False):  # whatever the precision of the network
+            return self.loss(prediction, target, frame)
 
     # ---- judging
 
@@ -215,6 +239,11 @@ class FieldToField:
         if unknown.any():
             truth, sources = np.where(unknown, 0, truth), {k: np.where(unknown, 0, v) for k, v in sources.items()}
         return [(name, *row) for name, field in sources.items() for row in compare(field, truth, *known)]
+
+
+def _cell(sample: Sample) -> tuple[float, ...]:
+    """Edges of a voxel [Mpc/h]."""
+    return tuple(length / n for length, n in zip(sample.box_size, sample.shape("input")[1:], strict=True))
 
 
 def _baselines(sample: Sample) -> list[str]:

@@ -8,6 +8,7 @@ LIMITS = {
     "crops": "at least 0.6",
     "dag": "at most 1.3",
     "loop": "at most 1.05",
+    "painting": "at most 1.0",
     "statistics": "at most 1.5",
     "spectrum": "at most 1.5",
 }

@@ -1,0 +1,30 @@
+"""Loss of gradients: differences between neighbouring voxels."""
+
+import torch
+from torch import Tensor
+
+from ..registry import register
+from .frame import Frame
+from .pairs import pair
+
+__all__ = ["gradient"]
+
+
+@register("loss", "gradient")
+def gradient(prediction: Tensor, target: Tensor, frame: Frame) -> Tensor:
+    """Mean squared difference between the gradients of prediction and target, over all axes.
+
+    A gradient is the difference from voxel to voxel [normalised units, over the shortest edge of a voxel]; around the
+    box where an example is a whole periodic one.
+    """
+    prediction, target = pair(prediction, target)
+    wrong, least = prediction - target, min(frame.cell)  # differences are linear
+    parts = [_step(wrong, axis, frame.periodic).square().mean() * (least / c) ** 2 for axis, c in enumerate(frame.cell)]
+    return torch.stack(parts).mean()
+
+
+def _step(field: Tensor, axis: int, periodic: bool) -> Tensor:
+    """From each voxel to the next along an axis of space."""
+    if periodic:
+        return field.roll(-1, axis + 2) - field
+    return field.diff(dim=axis + 2)
