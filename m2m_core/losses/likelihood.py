@@ -1,5 +1,6 @@
 """Losses of fields that are probabilities, labels or counts, (B, C, *n) each: the target must not be normalised."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -11,8 +12,6 @@ __all__ = [
     "bce", "bce_with_logits", "cross_entropy", "hinge_embedding", "kl_div", "poisson_nll", "soft_margin",
 ]  # fmt: skip
 
-LOWEST = -100.0  # of a logarithm, as in torch.nn.BCELoss
-
 
 @register("loss", "bce")
 def bce(prediction: Tensor, target: Tensor) -> Tensor:
@@ -21,8 +20,9 @@ def bce(prediction: Tensor, target: Tensor) -> Tensor:
     Where the prediction is outside [0, 1] the loss is not a number, on a GPU as well, where torch's would end the job.
     """
     prediction, target = pair(prediction, target)
-    yes, no = prediction.log().clamp(min=LOWEST), (-prediction).log1p().clamp(min=LOWEST)
-    return -(target * yes + (1.0 - target) * no).mean()
+    inside = (prediction >= 0.0) & (prediction <= 1.0)
+    costs = functional.binary_cross_entropy(torch.where(inside, prediction, 0.5), target, reduction="none")
+    return torch.where(inside, costs, torch.nan).mean()
 
 
 @register("loss", "bce_with_logits")
@@ -57,7 +57,7 @@ def kl_div(prediction: Tensor, target: Tensor, *, log_target: bool = False) -> T
     Options:
         log_target: whether the target holds logarithms of probabilities
     """
-    return functional.kl_div(*pair(prediction, target), reduction="mean", log_target=log_target)
+    return functional.kl_div(*pair(prediction, target), reduction="none", log_target=log_target).mean()
 
 
 @register("loss", "poisson_nll")

@@ -1,4 +1,4 @@
-"""Painting with its gradient against the plain version in torch, in time and memory: `python -m tests.benchmarks.painting`.
+"""Painting with its gradient against plain torch, in time and memory: `python -m tests.benchmarks.painting`.
 
 Memory is the greatest sum of what torch has allocated at once, beyond the displacement itself.
 """

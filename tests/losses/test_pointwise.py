@@ -56,15 +56,11 @@ TORCH = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:reduction")
 @pytest.mark.parametrize(("name", "options", "reference", "prediction", "target"), TORCH, ids=lambda v: str(v)[:20])
 def test_they_are_those_of_torch(name, options, reference, prediction, target):
-    fields = {
-        "chance": CHANCES,
-        "mask": MASK,
-        "log": CHANCES.log(),
-        "sign": 2 * MASK - 1,
-        "classes": CHANCES.softmax(1),
-    }
+    fields = {"chance": CHANCES, "mask": MASK, "log": CHANCES.log(), "sign": 2 * MASK - 1}
+    fields["classes"] = CHANCES.softmax(1)
     x, t = (fields.get(kind, random(2, 3, 4, 5, seed=seed)) for kind, seed in ((prediction, 5), (target, 6)))
     torch.testing.assert_close(computed(name, x, t, **options), reference(x, t))
 
