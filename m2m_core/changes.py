@@ -18,6 +18,9 @@ NAMES = ((r"^geometry\.options\.", "model."), (r"^geometry\.", "model."), (r"^(c
 def differences(then: Mapping[str, Any], now: Mapping[str, Any], where: str) -> list[str]:
     """`experiments.vnet.model.width 8 -> 16`, of each key whose value differs; `where` goes before every key."""
     old, new = flat(then), flat(now)
+    for one, other in ((old, new), (new, old)):  # a single choice that became, or was, a list of them
+        for key in [key for key in one if key.removesuffix(".name") != key and key.removesuffix(".name") in other]:
+            one[key.removesuffix(".name")] = one.pop(key)
     keys = [key for key in sorted({*old, *new}, key=_order) if old.get(key, ABSENT) != new.get(key, ABSENT)]
     told = [key for key in keys if key not in DERIVED and not re.match(TOLD, key)]
     return _few([f"{_named(key, where)} {_value(old, key)} -> {_value(new, key)}" for key in told])

@@ -40,6 +40,13 @@ def test_what_is_chosen_goes_before_its_options():
     assert differences(then, now, "") == ["loss mse -> huber", "loss.delta nothing -> 1.0"]
 
 
+def test_a_choice_that_becomes_a_list():
+    then, now = {"loss": {"name": "mse"}}, {"loss": [{"name": "mse", "weight": 1.0}, {"name": "dice", "weight": 2.0}]}
+    weights = ["loss.dice.weight nothing -> 2.0", "loss.mse.weight nothing -> 1.0"]
+    assert differences(then, now, "") == ["loss mse -> [mse, dice]", *weights]
+    assert differences(now, then, "")[0] == "loss [mse, dice] -> mse"
+
+
 def test_names_added_removed_and_changed():
     assert listed({"a": 1, "b": 1, "c": 1}, {"b": 2, "c": 1, "d": 1}) == ["d added", "a removed", "b changed"]
     assert listed({"a": 1}, {"a": 1}) == []

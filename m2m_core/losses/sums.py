@@ -14,12 +14,13 @@ from torch.autograd.function import once_differentiable
 __all__ = ["binned", "scale_of"]
 
 ROOM = 62  # bits of a sum, besides its sign
+LEAST = -900  # power of two below which values are nothing: a greater scale would not be finite
 
 
 def scale_of(largest: Tensor, count: int) -> Tensor:
     """Powers of two, float64, with which `count` values of at most `largest` have a sum of at most 2^62."""
-    exponent = torch.frexp(largest.double()).exponent
-    return torch.ldexp(torch.ones_like(largest, dtype=torch.float64), ROOM - count.bit_length() - exponent)
+    exponent = torch.frexp(largest.double()).exponent.clamp(min=LEAST)
+    return torch.exp2((ROOM - count.bit_length() - exponent).double())
 
 
 def binned(values: Tensor, index: Tensor, bins: int) -> Tensor:

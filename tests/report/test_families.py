@@ -65,6 +65,7 @@ def test_the_base_may_win_and_what_is_within_the_spread_is_said_to_be(grown) -> 
     "config, why",
     [
         (HUBER, "loss.name and loss.delta differ"),
+        ({"loss": [{"name": "mse", "weight": 1.0}]}, "loss.name and loss differ"),
         ({"normalize": {"target": {"scaling": "minmax"}}}, "normalize.target.scaling differs"),
         ({"dataset": "other"}, "dataset differs"),
         ({"task": {"name": "other"}}, "task.name differs"),
@@ -110,6 +111,12 @@ def test_the_winner_is_marked_in_the_table_of_its_base_in_the_order_of_the_confi
     assert [name in row for name, row in zip(("vnet", "wide", "narrow"), rows, strict=True)] == [True] * 3
     assert ['class="marked"' in row for row in rows] == [False, False, True]
     assert "<strong>0.0098" in rows[2]
+
+
+def test_a_sum_of_losses_is_told_in_words(grown) -> None:
+    terms = [{"name": "mse", "weight": 1.0}, {"name": "huber", "delta": 0.1, "weight": 2.0}]
+    members = [grown("vnet", 0.02, None), grown("sum", 0.03, config={"loss": terms})]
+    assert "mse (weight 1.0), huber (delta 0.1, weight 2.0)" in Page(render(Context(members, {}, {}, {}))).text
 
 
 # ---- the figure of an ablation

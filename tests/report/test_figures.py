@@ -2,6 +2,7 @@
 
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from m2m_core.report import results as reading
 from m2m_core.report import style
 from m2m_core.report.draw import draw, figure
 from m2m_core.report.figures import slices
+from m2m_core.report.figures.learning import learning
 from m2m_core.report.results import ExperimentResults
 
 FIGURES = sorted(registry.entries("figure"))
@@ -184,3 +186,10 @@ def test_names_are_printed_and_not_typeset(name: str) -> None:
 
 def test_control_characters_do_not_reach_a_figure() -> None:
     assert style.plain("a\x1b[2J\n") == "a\ufffd[2J\ufffd"
+
+
+@pytest.mark.parametrize("losses, scale", [([3.0, 0.2, 0.0], "log"), ([3.0, 0.2, -4.0], "linear")])
+def test_a_loss_that_is_a_logarithm_is_drawn_below_zero(losses: list[float], scale: str) -> None:
+    history = pd.DataFrame({"step": [1, 2, 3], "loss": losses, "validation": losses, "lr": [0.1] * 3})
+    figure = learning(SimpleNamespace(histories={0: history}))
+    assert figure.axes[0].get_yscale() == scale

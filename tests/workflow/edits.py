@@ -54,6 +54,7 @@ SPECIAL = {  # keys whose value says nothing about another that would do: (path,
     "crops.start": ("experiments.tiny.crops", {"size": 4}, {"size": 4, "start": 4}),
     "crops.stop": ("experiments.tiny.crops", {"size": 4}, {"size": 4, "stop": 4}),
     "crops.size": ("experiments.tiny.crops.size", 8, 4),
+    "loss.weight": ("experiments.tiny.loss", ["mse", "mae"], ["mse", {"name": "mae", "weight": 2.0}]),
     "inference.tile": ("experiments.tiny.inference.tile", None, 4),
     "training.augment": ("experiments.tiny.training.augment", ["flip"], ["flip", "permute"]),
     "training.device": ("experiments.tiny.training.device", "auto", "cpu"),
@@ -107,6 +108,8 @@ def base(path: str) -> dict:
         tiny["normalize"] = {"input": {}, "target": {}}
     elif parts[0] in ("model", "loss", "optimizer", "schedule") and len(parts) == 3:
         tiny[parts[0]] = {"name": parts[1], **(MODEL if parts[0] == "model" else {})}
+        if parts[0] == "loss":
+            tiny["normalize"]["target"] = "identity"  # which every loss takes
     elif parts[0] == "evaluation":
         tiny["evaluation"] = ["mean_square_error", "power_spectrum"]
         if parts[2] != "name":

@@ -46,5 +46,6 @@ def _decorate(losses: Axes, rate: Axes) -> None:
     rate.margins(x=0.01)
     rate.set_ylim(bottom=0)
     rate.ticklabel_format(axis="y", scilimits=(-2, 3), useMathText=True)
-    if any((line.get_ydata() > 0).any() for line in losses.lines if len(line.get_ydata())):
+    drawn = [value for line in losses.lines for value in line.get_ydata()]
+    if any(value > 0 for value in drawn) and not any(value < 0 for value in drawn):  # as log-likelihoods may be
         losses.set_yscale("log")

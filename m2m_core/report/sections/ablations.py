@@ -78,4 +78,12 @@ def _validation(family: Family) -> list[Cell]:
 def _value(value: Any) -> Cell:
     if isinstance(value, float):
         return Cell(labels.number(value))
+    if isinstance(value, list) and value and all(isinstance(item, dict) and "name" in item for item in value):
+        return Cell(", ".join(map(_choice, value)))
     return Cell(labels.DASH, weak=True) if value is None else Cell(str(value))
+
+
+def _choice(item: dict[str, Any]) -> str:
+    """`huber (delta 0.1, weight 2.0)`."""
+    options = ", ".join(f"{key} {value}" for key, value in item.items() if key != "name")
+    return f"{item['name']} ({options})" if options else item["name"]
