@@ -41,8 +41,6 @@ def paint(
     shift: moves all particles [mesh cells]
     An example in which a number is not finite holds NaN alone.
     """
-    if weights is None:
-        weights = displacement.new_ones(()).expand(len(displacement), 1, *displacement.shape[2:])
     return _Paint.apply(displacement, weights, tuple(mesh or displacement.shape[2:]), margin, shift)
 
 
@@ -67,7 +65,7 @@ class _Lattice:
         for start in range(0, self.shape[0], thickness):
             rows = slice(start, start + thickness)
             moved = displacement[:, :, rows].double()
-            finite = moved.isfinite().flatten(1).all(1)
+            finite = moved.flatten(1).sum(1).isfinite()
             moved = moved.nan_to_num(0.0, 0.0, 0.0)
             yield rows, [self._stencil(moved[:, axis], axis, rows) for axis in range(len(self.shape))], finite
 
@@ -80,7 +78,8 @@ class _Lattice:
         below = position.floor()
         share = position - below
         first = below.remainder_(cells).long()
-        second = (first + 1).remainder_(cells)
+        second = first + 1
+        second.masked_fill_(second == cells, 0)
         examples = torch.arange(self.examples, device=moved.device)[:, None] * math.prod(self.cells)
         low, high = (index.mul_(stride) + (examples if axis == 0 else 0) for index in (first, second))
         return (low, high), share
@@ -100,13 +99,12 @@ def _corners(axes: list[Axis], point: Tensor | int, part: Tensor) -> Iterator[tu
 class _Paint(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, displacement: Tensor, weights: Tensor, mesh: tuple[int, ...], margin: int, shift: float
+        ctx: Any, displacement: Tensor, weights: Tensor | None, mesh: tuple[int, ...], margin: int, shift: float
     ) -> Tensor:
         lattice = _Lattice(len(displacement), tuple(displacement.shape[2:]), mesh, margin, shift)
         ctx.lattice = lattice
         ctx.save_for_backward(displacement, weights)
-        space = tuple(range(2, weights.ndim))
-        largest = torch.maximum(weights.amax(space), -weights.amin(space))
+        largest, weights = _largest(weights, displacement), _carried(weights, displacement)
         finite = largest.isfinite().all(1)
         scale = scale_of(torch.where(finite[:, None], largest, 0.0), math.prod(lattice.shape))
         size = len(displacement) * math.prod(lattice.cells)
@@ -126,9 +124,9 @@ class _Paint(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         displacement, weights = ctx.saved_tensors
-        of_moves, of_weights = torch.empty_like(displacement), None
-        if ctx.needs_input_grad[1]:
-            of_weights = torch.empty(weights.shape, dtype=weights.dtype, device=weights.device)
+        of_moves = torch.empty_like(displacement)
+        of_weights = torch.empty_like(weights) if ctx.needs_input_grad[1] else None
+        weights = _carried(weights, displacement)
         grad = grad.transpose(0, 1).flatten(1)
         for rows, axes, _ in ctx.lattice.slabs(displacement):
             carried = weights[:, :, rows]
@@ -137,6 +135,20 @@ class _Paint(torch.autograd.Function):
             if of_weights is not None:
                 of_weights[:, :, rows] = loads.view(carried.shape)
         return of_moves, of_weights, None, None, None
+
+
+def _carried(weights: Tensor | None, displacement: Tensor) -> Tensor:
+    """What each particle carries, (B, C, *n): a one that takes no memory unless given."""
+    ones = displacement.new_ones(()).expand(len(displacement), 1, *displacement.shape[2:])
+    return ones if weights is None else weights
+
+
+def _largest(weights: Tensor | None, displacement: Tensor) -> Tensor:
+    """The greatest absolute value that an example has, (B, C)."""
+    if weights is None:
+        return displacement.new_ones(len(displacement), 1)
+    space = tuple(range(2, weights.ndim))
+    return torch.maximum(weights.amax(space), -weights.amin(space))
 
 
 def _spread(carried: Tensor, axes: list[Axis], total: Tensor) -> None:
