@@ -48,13 +48,18 @@ def _power(field: Tensor, index: Tensor, twice: Tensor, shells: int, periodic: b
     field = field.flatten(0, 1)
     axes = tuple(range(1, field.ndim))
     if not periodic:
-        field = (field - field.mean(axes, keepdim=True)) * torch.from_numpy(taper(field.shape[1:])).to(field)
+        field = (field - field.mean(axes, keepdim=True)) * _window(tuple(field.shape[1:]), field.dtype, field.device)
     modes = torch.view_as_real(torch.fft.rfftn(field, dim=axes)).square().sum(-1).flatten(1)
-    sums = binned(modes * twice.to(modes.dtype), index, shells + 1)[:, :shells]
+    sums = binned(modes * twice, index, shells + 1)[:, :shells]
     return sums.clamp(min=torch.finfo(sums.dtype).tiny)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)
+def _window(space: tuple[int, ...], kind: torch.dtype, device: torch.device) -> Tensor:
+    return torch.from_numpy(taper(space)).to(device, kind)
+
+
+@lru_cache(maxsize=2)
 def _shells(
     space: tuple[int, ...], cell: tuple[float, ...], k_min: float, slope: float, device: torch.device
 ) -> tuple[Tensor, Tensor, int, Tensor]:
@@ -64,10 +69,10 @@ def _shells(
     k = np.sqrt(sum(wave**2 for wave in wave_vectors(space, box)) * (1.0 + TIES)) / width
     index = np.floor(k).astype(np.int64) - first
     index[(index < 0) | (index >= last - first)] = last - first
-    twice = np.full(k.shape, 2.0)
-    twice[..., 0] = 1.0
+    twice = np.full(k.shape, 2, np.int8)
+    twice[..., 0] = 1
     if space[-1] % 2 == 0:
-        twice[..., -1] = 1.0
+        twice[..., -1] = 1
     weight = (np.arange(first, last) + 0.5) ** slope
     tensors = [torch.from_numpy(values.ravel()).to(device) for values in (index, twice, weight / weight.mean())]
     return tensors[0], tensors[1], last - first, tensors[2]

@@ -3,6 +3,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import jsonschema
@@ -147,7 +149,13 @@ def test_what_may_be_is_let_in(loss, target, source):
     at_the_door(loss, target, source)
 
 
-def test_the_door_imports_no_torch_for_it_and_runs_no_plugin(tmp_path):
+def test_the_door_imports_no_torch_for_it():
+    raw = changed(f"{E}/normalize", {"target": "displacement"}, changed(f"{E}/loss", ["spectral", "eulerian"]))
+    code = f"import sys; from m2m_core import config, door; door.check(config.parse({raw!r})); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_door_runs_no_plugin(tmp_path):
     (tmp_path / "mine.py").write_text(PLUGIN)
     raw = changed("plugins", [str(tmp_path / "mine.py")], changed(f"{E}/loss", "framed"))
     door.check(config.parse(raw))
