@@ -38,19 +38,19 @@ def spectral(
         slope: of the weight w in log k
     """
     prediction, target = pair(prediction, target)
-    shells = _shells(tuple(target.shape[2:]), tuple(frame.cell), k_min, slope, target.device)
-    logs = [_power(field, *shells[:3], frame.periodic).log() for field in (prediction, target)]
-    return ((logs[0] - logs[1]).square() * shells[3].to(target.dtype)).mean()
+    *modes, weight = _shells(tuple(target.shape[2:]), tuple(frame.cell), k_min, slope, target.device)
+    ours, truth = (_power(field, *modes, frame.periodic).log() for field in (prediction, target))
+    return ((ours - truth).square() * weight.to(target.dtype)).mean()
 
 
-def _power(field: Tensor, index: Tensor, twice: Tensor, shells: int, periodic: bool) -> Tensor:
+def _power(field: Tensor, index: Tensor, twice: Tensor, count: int, periodic: bool) -> Tensor:
     """Sums of |d_k|^2 over the modes of each shell, (B C, shells)."""
     field = field.flatten(0, 1)
     axes = tuple(range(1, field.ndim))
     if not periodic:
         field = (field - field.mean(axes, keepdim=True)) * _window(tuple(field.shape[1:]), field.dtype, field.device)
     modes = torch.view_as_real(torch.fft.rfftn(field, dim=axes)).square().sum(-1).flatten(1)
-    sums = binned(modes * twice, index, shells + 1)[:, :shells]
+    sums = binned(modes * twice, index, count + 1)[:, :count]
     return sums.clamp(min=torch.finfo(sums.dtype).tiny)
 
 
