@@ -126,7 +126,8 @@ class FieldToField:
         space = sample.shape("input")[1:]
         size, (_, part) = self.study.crops.size, self.study.crops.region(sample.id)
         periodic = [sample.periodic and edge == n for edge, n in zip(part, space, strict=True)]
-        return draw(rng, self.settings["training"]["augment"], size, part, periodic, _cell(sample), self._farthest(len(size)))
+        kinds, farthest = self.settings["training"]["augment"], self._farthest(len(size))
+        return draw(rng, kinds, size, part, periodic, _cell(sample), farthest)
 
     def _farthest(self, dims: int) -> tuple[int, ...] | None:
         given = self.settings["training"]["farthest_shift"]
