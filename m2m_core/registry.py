@@ -50,6 +50,7 @@ class Entry:
     options: dict = field(default_factory=dict, hash=False)  # key -> (type, default or ...)
     texts: dict = field(default_factory=dict, hash=False)  # key -> description
     summary: str = ""
+    arguments: tuple[str, ...] = ()  # what it takes by position, without self
 
     @property
     def is_plugin(self) -> bool:
@@ -180,7 +181,8 @@ def _scan(path: Path, module: str) -> Iterator[Entry]:
     for node in body:
         for kind, name in _names(node, path):
             summary, texts = _documentation(ast.get_docstring(node) or "")  # type: ignore[arg-type]
-            yield Entry(kind, name, module, node.name, path, _options(node, path), texts, summary)  # type: ignore[attr-defined]
+            named = kind, name, module, node.name, path  # type: ignore[attr-defined]
+            yield Entry(*named, _options(node, path), texts, summary, _arguments(node))
 
 
 def _names(node: ast.AST, path: Path) -> Iterator[tuple[str, str]]:
@@ -194,10 +196,20 @@ def _names(node: ast.AST, path: Path) -> Iterator[tuple[str, str]]:
             yield words[0], words[1]
 
 
-def _options(node: ast.AST, path: Path) -> dict:
-    function: Any = node
+def _function(node: ast.AST) -> Any:
+    """What is called: the function itself, or the constructor of a class if it has one."""
     if isinstance(node, ast.ClassDef):
-        function = next((n for n in node.body if getattr(n, "name", "") == "__init__"), None)
+        return next((n for n in node.body if getattr(n, "name", "") == "__init__"), None)
+    return node
+
+
+def _arguments(node: ast.AST) -> tuple[str, ...]:
+    function = _function(node)
+    return tuple(a.arg for a in function.args.args if a.arg != "self") if function else ()
+
+
+def _options(node: ast.AST, path: Path) -> dict:
+    function = _function(node)
     if function is None:
         return {}
     pairs = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)

@@ -10,8 +10,9 @@ from m2m_core import registry
 from m2m_core.errors import ConfigError
 
 KINDS = {
-    "export", "figure", "geometry", "loss", "metric", "model", "optimizer", "reader", "requirement", "scaling",
-    "schedule", "section", "shape", "simulation", "source", "task", "torch_scaling", "torch_transform", "transform",
+    "discriminator", "export", "figure", "geometry", "loss", "metric", "model", "optimizer", "patches", "reader",
+    "requirement", "scaling", "schedule", "section", "shape", "simulation", "source", "task", "torch_scaling",
+    "torch_transform", "transform",
 }  # fmt: skip
 ENTRIES = [(kind, name) for kind in sorted(KINDS) for name in registry.entries(kind)]
 
@@ -36,7 +37,7 @@ def test_the_kinds_are_known_and_none_is_empty():
 def test_every_entry_is_documented(kind, name):
     entry = registry.find(kind, name)
     assert entry.summary.endswith((".", ":", "?")) or entry.summary, f"{kind} {name} has no docstring"
-    if kind not in ("geometry", "shape", "requirement"):
+    if kind not in ("geometry", "patches", "requirement", "shape"):
         assert not [option for option in entry.options if option not in entry.texts]
     assert not [text for text in entry.texts if text not in entry.options]
 
@@ -48,9 +49,16 @@ def test_every_default_is_of_its_type(kind, name):
     assert checked.keys() == registry.find(kind, name).options.keys()
 
 
-@pytest.mark.parametrize("name", registry.entries("model"))
-def test_a_geometry_takes_options_of_its_model(name):
-    model, geometry = registry.find("model", name).options, registry.find("geometry", name).options
+@pytest.mark.parametrize(
+    "kinds, name",
+    [
+        (kinds, name)
+        for kinds in (("model", "geometry"), ("discriminator", "patches"))
+        for name in registry.entries(kinds[0])
+    ],
+)
+def test_a_geometry_takes_options_of_its_model(kinds, name):
+    model, geometry = (registry.find(kind, name).options for kind in kinds)
     assert geometry.keys() <= model.keys()
     assert all(geometry[key][1] == model[key][1] for key in geometry)
 

@@ -5,25 +5,56 @@ from typing import TYPE_CHECKING, Any
 
 from .. import registry
 from ..errors import ConfigError
-from .geometry import Geometry
+from .geometry import Geometry, Patches
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Geometry", "build", "geometry_of"]
+__all__ = ["Geometry", "Patches", "build", "build_discriminator", "geometry_of", "is_styled", "patches_of"]
+
+STYLES = "styles"  # the fourth argument of a builder whose network takes (x, style)
 
 
 def build(
-    name: str, options: Mapping[str, Any], in_channels: int, out_channels: int, dims: int, padding: str | None = None
+    name: str,
+    options: Mapping[str, Any],
+    in_channels: int,
+    out_channels: int,
+    dims: int,
+    padding: str | None = None,
+    styles: int = 0,
 ) -> "nn.Module":
     """The network `name`: (B, in_channels, *n) -> (B, out_channels, *m), with `dims` axes n.
 
-    `padding`, where given, replaces the one of the options: the weights are the same for all paddings.
-    Raises ConfigError on options that do not fit each other.
+    `padding`, where given, replaces the one of the options: the weights are the same for all paddings. With `styles`
+    the network takes (x, style), style (B, styles). Raises ConfigError on options that do not fit each other, and on
+    styles for a model that takes none, or none for one that does.
     """
     entry = registry.find("model", name, "model.name")
+    if bool(styles) != is_styled(name):
+        text = "takes no styles, but there are some" if styles else "needs styles, but there are none"
+        known = [other for other in registry.entries("model") if is_styled(other) == bool(styles)]
+        raise ConfigError(f"model.name: {name!r} {text}; expected one of {', '.join(known)}")
     replaced = {"padding": padding} if padding is not None and "padding" in entry.options else {}
-    return registry.load("model", name)(in_channels, out_channels, dims, **{**options, **replaced})
+    numbers = (in_channels, out_channels, dims, *([styles] if styles else []))
+    return registry.load("model", name)(*numbers, **{**options, **replaced})
+
+
+def is_styled(name: str) -> bool:
+    """Whether the network `name` takes a style beside the field: its builder says so by an argument `styles`."""
+    return STYLES in registry.find("model", name, "model.name").arguments
+
+
+def build_discriminator(name: str, options: Mapping[str, Any], channels: int, dims: int) -> "nn.Module":
+    """The network `name` that judges fields: (B, channels, *n) -> (B, 1, *m), m as its `patches` say."""
+    registry.find("discriminator", name)
+    return registry.load("discriminator", name)(channels, dims, **options)
+
+
+def patches_of(name: str, options: Mapping[str, Any]) -> Patches:
+    """What the discriminator `name` with these options looks at; raises ConfigError if it has not told it."""
+    entry = registry.find("patches", name)
+    return registry.load("patches", name)(**{key: options[key] for key in entry.options if key in options})
 
 
 def geometry_of(name: str, options: Mapping[str, Any]) -> Geometry:

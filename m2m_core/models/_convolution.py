@@ -1,4 +1,4 @@
-"""What the U-shaped networks share: convolutions with one of three paddings, and the U itself.
+"""Layers by letters: convolutions with one of three paddings, plain or styled, normalisations, activations.
 
 Valid convolutions on a box with a halo, and circular ones on the periodic box, do the same arithmetic on the same
 numbers. So the weights are the same for all paddings, and a network that was trained on whole boxes predicts any
@@ -6,191 +6,174 @@ larger box in tiles.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx
+from torch.nn import functional
 
 from ..errors import ConfigError
-from . import geometry as arithmetic
+from ._padding import narrow, wrap
 
-__all__ = ["SLOPE", "U", "activation", "convolution", "narrow", "sequence"]
+__all__ = [
+    "SLOPE", "Layers", "Residual", "Styled", "StyledConvolution", "activation", "convolution", "normalised", "sequence",
+]  # fmt: skip
 
 SLOPE = 0.01  # of the leaky rectifier below zero
-CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
-FIRST, MIDDLE, LAST = "CACBA", "CBACBA", "CAC"  # a block by its place in the network, see `sequence`
-START = 0.01  # of the last layers' weights: training begins beside the bypass, yet no gradient is zero
+EDGES = {"C": 3, "P": 1, "D": 2, "U": 2, "K": 4}
+LEAST = 1e-8  # below which the squared norm of weights is not divided by
 
 
-class U(nn.Module):
-    """Blocks on 1 + depth levels, halvings and doublings between them, and skips from the way down to the way up.
+@dataclass(frozen=True)
+class Layers:
+    """What all layers of a network share.
 
-    (B, in_channels, *n) -> (B, out_channels, *m): m = n, or n less the halo on both sides if the padding is valid.
-    The order of layers is that of the published field emulators (Jamieson et al. 2022, arXiv:2206.04573); it is theirs
-    exactly with 64 channels at each of three levels, batch normalisation and valid padding.
-    With "zero" the coarse voxels begin at the field's corner, which valid crops of it need not do.
-
-    block: (code, before, after, dims, padding, gain) -> module of the layers `code`, like `sequence`
-    widths: channels at each level, the finest first
+    hidden: channels between the convolutions of a block, the larger of before and after it if None
+    groups: of channels that group normalisation measures together
+    styles: numbers that scale the weights of every convolution, none if 0
+    slope: of the leaky rectifier below zero
     """
 
-    def __init__(
-        self,
-        block: Callable[..., nn.Module],
-        in_channels: int,
-        out_channels: int,
-        dims: int,
-        *,
-        widths: Sequence[int],
-        padding: str,
-        normalization: str,
-        bypass: bool,
-    ) -> None:
-        super().__init__()
-        if dims not in (1, 2, 3):
-            raise ConfigError(f"model: fields with {dims} axes; expected 1, 2 or 3")
-        levels = range(len(widths) - 1)
-        self.geometry = arithmetic.unet(depth=levels.stop, padding=padding)
-        self.origin = arithmetic.origin(levels.stop) if padding == "periodic" else 0
-        self.bypass = bypass and in_channels == out_channels
+    dims: int
+    padding: str = "valid"
+    normalization: str = "none"
+    groups: int = 8
+    activation: str = "leaky_relu"
+    hidden: int | None = None
+    styles: int = 0
+    slope: float = SLOPE
 
-        def build(kind: Callable[..., nn.Module], code: str, before: int, after: int, gain: float = 1.0) -> nn.Module:
-            code = code if normalization == "batch" else code.replace("B", "")
-            return kind(code, before, after, dims, padding, gain)
 
-        into, out = [in_channels, *widths], [out_channels, *widths[1:]]
-        self.encode = nn.ModuleList(build(block, MIDDLE if i else FIRST, into[i], widths[i]) for i in levels)
-        self.down = nn.ModuleList(build(sequence, "DBA", widths[i], widths[i]) for i in levels)
-        self.centre = build(block, MIDDLE, widths[-2], widths[-1])
-        self.up = nn.ModuleList(build(sequence, "UBA", widths[i + 1], widths[i]) for i in levels)
-        self.decode = nn.ModuleList(
-            build(block, MIDDLE if i else LAST, 2 * widths[i], out[i], 1.0 if i else START) for i in levels
-        )
+class Styled(nn.Sequential):
+    """Layers in turn, of which those that know a style are given it: (x, style) -> y."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, *n) -> (B, out_channels, *m); raises ConfigError on edges that the geometry excludes."""
-        core = self.geometry.core(x.shape[2:])
-        y = narrow(self._at_origin(x), core)
-        return y + narrow(x, core) if self.bypass else y
-
-    def _at_origin(self, x: Tensor) -> Tensor:
-        """Let the coarse voxels of a periodic box begin where those of a crop with its halo do."""
-        if not self.origin:
-            return self._correction(x)
-        axes = tuple(range(2, x.ndim))
-        y = self._correction(torch.roll(x, [-self.origin] * len(axes), axes))
-        return torch.roll(y, [self.origin] * len(axes), axes)
-
-    def _correction(self, x: Tensor) -> Tensor:
-        skips = []
-        for block, down in zip(self.encode, self.down, strict=True):
-            skips.append(block(x))
-            x = down(skips[-1])
-        x = self.centre(x)
-        for up, block in zip(reversed(self.up), reversed(self.decode), strict=True):
-            x = up(x)
-            x = block(torch.cat([narrow(skips.pop(), x.shape[2:]), x], dim=1))
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        for layer in self:
+            x = layer(x, style) if isinstance(layer, Styled | StyledConvolution | Residual) else layer(x)
         return x
 
 
-def sequence(code: str, before: int, after: int, dims: int, padding: str, gain: float = 1.0) -> nn.Sequential:
-    """Layers by letters: C convolution, D halving, U doubling, B batch normalisation, A activation.
+class Residual(nn.Module):
+    """Layers plus a linear path around them: (B, before, *n) -> (B, after, *m), see `sequence`.
 
-    The last of C, D, U gives `after` channels and has its weights scaled by `gain`; the others give the larger of
-    `before` and `after`.
+    An activation at the end of `code` follows the sum. Either path carries half of the power at the start.
     """
-    layers: list[nn.Module] = []
-    final = max(code.rfind(letter) for letter in "CDU")
-    channels, wide = before, max(before, after)
+
+    def __init__(self, code: str, before: int, after: int, layers: Layers, gain: float = 1.0) -> None:
+        super().__init__()
+        gain *= math.sqrt(1 / 2)
+        self.convs = sequence(code.removesuffix("A"), before, after, layers, gain)
+        self.skip = convolution("P", before, after, layers, gain)
+        self.activation = activation(layers) if code.endswith("A") else nn.Identity()
+
+    def forward(self, x: Tensor, *style: Tensor) -> Tensor:
+        y = self.convs(x, *style)
+        return self.activation(y + self.skip(narrow(x, y.shape[2:]), *style))
+
+
+def sequence(code: str, before: int, after: int, layers: Layers, gain: float = 1.0) -> nn.Sequential:
+    """Layers by letters: B normalisation if there is any, A activation, the others as in `convolution`.
+
+    The last convolution gives `after` channels and has its weights scaled by `gain`; the others give the hidden ones.
+    """
+    code = code if layers.normalization != "none" else code.replace("B", "")
+    made: list[nn.Module] = []
+    final = max(code.rfind(letter) for letter in EDGES)
+    channels, wide = before, layers.hidden or max(before, after)
     for place, letter in enumerate(code):
         if letter == "A":
-            layers.append(activation())
+            made.append(activation(layers))
         elif letter == "B":
-            layers.append(getattr(nn, f"BatchNorm{dims}d")(channels))
+            made.append(_normalization(channels, layers))
         else:
             width, scale = (after, gain) if place == final else (wide, 1.0)
-            layers.append(convolution(letter, channels, width, dims, padding, scale))
+            made.append(convolution(letter, channels, width, layers, scale))
             channels = width
-    return nn.Sequential(*layers)
+    return Styled(*made) if layers.styles else nn.Sequential(*made)
 
 
-def convolution(kind: str, before: int, after: int, dims: int, padding: str, gain: float = 1.0) -> nn.Module:
-    """One layer: C of edge 3, P of edge 1, D of edge 2 and stride 2, U the transpose of D.
+def convolution(kind: str, before: int, after: int, layers: Layers, gain: float = 1.0) -> nn.Module:
+    """One layer: C of edge 3, P of edge 1, D of edge 2 and stride 2, U the transpose of D, K of edge 4 and stride 2.
 
     Weights are normal with the variance 2 / fan-in that keeps the power of a field through a rectifier
     (He et al. 2015, arXiv:1502.01852): without normalisation, smaller ones let it fade from layer to layer.
     """
-    edge = {"C": 3, "P": 1, "D": 2, "U": 2}[kind]
-    options = {"C": {"padding": int(padding == "zero")}, "P": {}}.get(kind, {"stride": 2})
-    layer = getattr(nn, f"ConvTranspose{dims}d" if kind == "U" else f"Conv{dims}d")(before, after, edge, **options)
+    edge, dims = EDGES[kind], layers.dims
+    if layers.styles:
+        layer: nn.Module = StyledConvolution(kind, before, after, layers)
+    else:
+        options = {"C": {"padding": int(layers.padding == "zero")}, "P": {}}.get(kind, {"stride": 2})
+        layer = getattr(nn, f"ConvTranspose{dims}d" if kind == "U" else f"Conv{dims}d")(before, after, edge, **options)
     fan_in = before * (1 if kind == "U" else edge**dims)
-    nn.init.normal_(layer.weight, std=gain * math.sqrt(2 / ((1 + SLOPE**2) * fan_in)))
-    nn.init.zeros_(layer.bias)
-    if kind == "C" and padding == "periodic":
-        layer.register_forward_pre_hook(_wrap)  # and no layer of its own: the state is that of the other paddings
+    nn.init.normal_(layer.weight, std=gain * math.sqrt(2 / ((1 + SLOPE**2) * fan_in)))  # type: ignore[arg-type]
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    if kind == "C" and layers.padding == "periodic":
+        layer.register_forward_pre_hook(wrap)  # and no layer of its own: the state is that of the other paddings
     return layer
 
 
-def activation() -> nn.Module:
-    """The rectifier of all hidden layers; it overwrites its input, which nothing before it needs again."""
-    return nn.LeakyReLU(SLOPE, inplace=True)
+class StyledConvolution(nn.Module):
+    """A convolution whose weights each example scales by its style: (B, before, *n), (B, styles) -> (B, after, *m).
 
-
-class Wrap(torch.autograd.Function):
-    """A periodic field (B, C, *n) with the layer of voxels that lies across around it: (B, C, *n + 2).
-
-    The numbers of `functional.pad(mode="circular")` at two thirds of the cost of a training step: the field is copied
-    once each way, and stays channels-last if it was.
+    The weights are multiplied by a linear function of the style for each input channel, then divided by their norm for
+    each output channel (Karras et al. 2020, arXiv:1912.04958, section 2.2). All examples are convolved at once, each
+    as a group of channels.
     """
 
-    @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
-        shape = (*x.shape[:2], *(edge + 2 for edge in x.shape[2:]))
-        out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_memory_format(x))
-        axes = range(2, x.ndim)
-        _inside(out, axes).copy_(x)
-        for axis in reversed(axes):
-            first, begin, end, last = _layers(out, axis)
-            first.copy_(end)
-            last.copy_(begin)
-        return out
+    def __init__(self, kind: str, before: int, after: int, layers: Layers) -> None:
+        super().__init__()
+        self.up, self.dims, self.edge = kind == "U", layers.dims, EDGES[kind]
+        self.options: dict[str, int] = {"stride": 2} if kind in "DU" else {}
+        if kind == "C" and layers.padding == "zero":
+            self.options = {"padding": 1}
+        shape = (before, after) if self.up else (after, before)
+        self.weight = nn.Parameter(torch.empty(*shape, *[self.edge] * layers.dims))
+        self.bias = nn.Parameter(torch.empty(after))
+        self.style_weight = nn.Parameter(torch.randn(before, layers.styles) / math.sqrt(3 * layers.styles))
+        self.style_bias = nn.Parameter(torch.ones(before))
 
-    @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
-        gradient = gradient.clone()
-        axes = range(2, gradient.ndim)
-        for axis in axes:
-            first, begin, end, last = _layers(gradient, axis)
-            begin.add_(last)
-            end.add_(first)
-        return _inside(gradient, axes)
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        batch, channels = x.shape[:2]
+        weight = self._weights(functional.linear(style, self.style_weight, self.style_bias))
+        convolve = getattr(functional, f"conv{'_transpose' if self.up else ''}{self.dims}d")
+        y = convolve(x.reshape(1, batch * channels, *x.shape[2:]), weight, groups=batch, **self.options)
+        y = y.reshape(batch, -1, *y.shape[2:])
+        return y + self.bias.to(y.dtype).reshape(-1, *[1] * self.dims)
 
-
-def _wrap(layer: nn.Module, inputs: tuple[Any, ...]) -> Tensor:
-    return Wrap.apply(*inputs)
-
-
-def _memory_format(x: Tensor) -> torch.memory_format:
-    other = CHANNELS_LAST.get(x.ndim, torch.contiguous_format)
-    return other if not x.is_contiguous() and x.is_contiguous(memory_format=other) else torch.contiguous_format
+    def _weights(self, scale: Tensor) -> Tensor:
+        """(B, before) -> weights of all examples, one after the other along the first axis."""
+        axis = 1 if self.up else 2  # of the input channels
+        weight = self.weight * scale.reshape(len(scale), *[-1 if a == axis else 1 for a in range(1, 3 + self.dims)])
+        others = (axis, *range(3, 3 + self.dims))
+        weight = weight * torch.rsqrt(weight.square().sum(others, keepdim=True) + LEAST)
+        return weight.reshape(-1, *weight.shape[2:])
 
 
-def _inside(x: Tensor, axes: range) -> Tensor:
-    for axis in axes:
-        x = x.narrow(axis, 1, x.shape[axis] - 2)
-    return x
+def activation(layers: Layers) -> nn.Module:
+    """The nonlinearity of all hidden layers; rectifiers overwrite their input, which nothing before needs again."""
+    made: dict[str, Any] = {
+        "leaky_relu": lambda: nn.LeakyReLU(layers.slope, inplace=True),
+        "relu": lambda: nn.ReLU(inplace=True),
+        "silu": nn.SiLU,
+        "gelu": nn.GELU,
+        "elu": nn.ELU,
+    }
+    return made[layers.activation]()
 
 
-def _layers(x: Tensor, axis: int) -> list[Tensor]:
-    """The two outermost layers at either end of an axis, without the border of the axes before it."""
-    slab = _inside(x, range(2, axis))
-    return [slab.select(axis, place) for place in (0, 1, -2, -1)]
+def _normalization(channels: int, layers: Layers) -> nn.Module:
+    if layers.normalization == "batch":
+        return getattr(nn, f"BatchNorm{layers.dims}d")(channels)
+    if channels % layers.groups:
+        fit = ", ".join(str(n) for n in range(1, channels + 1) if channels % n == 0)
+        text = f"model.groups: {layers.groups}, but a layer has {channels} channels; expected one of {fit}"
+        raise ConfigError(text)
+    return nn.GroupNorm(layers.groups, channels)
 
 
-def narrow(x: Tensor, size: Sequence[int]) -> Tensor:
-    """The central part (B, C, *size) of `x` (B, C, *n), a view: as much is left out before it as after it."""
-    for axis, edge in enumerate(size, start=2):
-        x = x.narrow(axis, (x.shape[axis] - edge) // 2, edge)
-    return x
+def normalised(module: nn.Module) -> None:
+    """Divide the weights of all convolutions in `module` by their largest singular value (Miyato et al. 2018)."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            nn.utils.spectral_norm(layer)

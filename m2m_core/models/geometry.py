@@ -1,8 +1,8 @@
 """How many voxels a model reads beyond what it returns, and which sizes it takes: arithmetic, without torch.
 
 The U-shaped networks have `depth` halvings and blocks of `convolutions` 3-voxel convolutions: at the levels
-0 ... depth-1 one block on the way down and one on the way up, at level `depth` one block. Strided convolutions and
-their transposes have edge 2 and stride 2, and lose nothing.
+0 ... depth-1 one block on the way down and one on the way up, at level `depth` one block; at level 0 it may be `blocks`
+in a row. Strided convolutions and their transposes have edge 2 and stride 2, and lose nothing.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,31 @@ from ..errors import ConfigError
 from ..options import Count
 from ..registry import register
 
-__all__ = ["CONVOLUTIONS", "Geometry", "halo", "origin", "shrink", "surplus", "unet", "vnet"]
+__all__ = [
+    "CONVOLUTIONS", "Geometry", "Noise", "Patches", "halo", "origin", "shrink", "surplus", "u_shape", "unet", "vnet",
+]  # fmt: skip
 
 CONVOLUTIONS = 2
 DEEPEST = 6
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A field of normal numbers, one channel, that a model adds somewhere on its way.
+
+    scale: its voxels for each input voxel, along an axis
+    cut: its voxels that are not needed at either end of the model's input
+    """
+
+    scale: int
+    cut: int
+
+    def block(self, start: Sequence[int], edges: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """First voxel and edges of what an input of `edges` needs, which begins at input voxel `start` of a sample.
+
+        Voxel 0 of the noise begins where voxel 0 of the sample does, so that tiles agree where they overlap.
+        """
+        return tuple(self.scale * a + self.cut for a in start), tuple(self.scale * n - 2 * self.cut for n in edges)
 
 
 @dataclass(frozen=True)
@@ -27,11 +48,15 @@ class Geometry:
     factor: every edge of a crop is a multiple of it
     padding: "valid" reads the halo; "periodic" closes a whole periodic box on itself and reads the halo of anything
         less; "zero" pads with zeros and reads no halo
+    scale: voxels of the output for each voxel of the crop, along an axis
+    noise: the fields of noise that the model takes, in their order
     """
 
     halo: int
     factor: int
     padding: str
+    scale: int = 1
+    noise: tuple[Noise, ...] = ()
 
     def runs_as(self, whole: bool) -> str:
         """The padding of the network for crops that are, or are not, whole boxes."""
@@ -44,6 +69,10 @@ class Geometry:
     def reads(self, size: Sequence[int], whole: bool) -> tuple[int, ...]:
         """Edges of the model's input [voxels] for a crop of edges `size`."""
         return tuple(n + 2 * self.margin(whole) for n in size)
+
+    def writes(self, size: Sequence[int]) -> tuple[int, ...]:
+        """Edges of the model's output [voxels] for a crop of edges `size`."""
+        return tuple(n * self.scale for n in size)
 
     def nearest(self, size: int) -> tuple[int, ...]:
         """The admissible edges next to `size`, below and above: `size` alone if it is one."""
@@ -62,45 +91,82 @@ class Geometry:
         """Edges of the output for an input of edges `size`; raises ConfigError if the model cannot take it."""
         margin = 2 * self.margin(whole=True)
         core = tuple(edge - margin for edge in size)
-        if any(edge < 1 or edge % self.factor for edge in core):
-            halo = f" plus a halo of {margin // 2} on both sides" if margin else ""
-            raise ConfigError(f"{where}: an input of {tuple(size)}; edges are multiples of {self.factor}{halo}")
-        return core
+        for edge in core:
+            if edge < 1 or edge % self.factor:
+                near = " or ".join(str(n + margin) for n in self.nearest(edge) or (self.factor,))
+                halo = f" plus a halo of {margin // 2} on both sides" if margin else ""
+                text = f"edges are multiples of {self.factor}{halo}, nearest {near}"
+                raise ConfigError(f"{where}: an input of {tuple(size)}; {text}")
+        return self.writes(core)
 
 
-def shrink(depth: int, convolutions: int = CONVOLUTIONS) -> int:
+@dataclass(frozen=True)
+class Patches:
+    """What a discriminator looks at: each layer loses voxels of an axis and keeps one of `stride`, the rest is cut.
+
+    layers: (voxels lost, stride) of each
+    """
+
+    layers: tuple[tuple[int, int], ...]
+
+    @property
+    def least(self) -> int:
+        """The smallest edge that it takes [voxels]: that of the patch that one of its values judges."""
+        edge = 1
+        for lost, stride in reversed(self.layers):
+            edge = edge * stride + lost
+        return edge
+
+    def core(self, size: Sequence[int], where: str = "discriminator") -> tuple[int, ...]:
+        """Edges of the map of values for a field of edges `size`; raises ConfigError if the field is too small."""
+        if any(edge < self.least for edge in size):
+            raise ConfigError(f"{where}: a field of {tuple(size)}; edges are at least {self.least}")
+        return tuple(self._core(edge) for edge in size)
+
+    def _core(self, edge: int) -> int:
+        for lost, stride in self.layers:
+            edge = (edge - lost) // stride
+        return edge
+
+
+def shrink(depth: int, convolutions: int = CONVOLUTIONS, blocks: int = 1) -> int:
     """Voxels an axis loses to valid convolutions: 2 for each, times the spacing of its level."""
-    return 2 * convolutions * (2 * sum(2**level for level in range(depth)) + 2**depth)
+    return 2 * convolutions * (2 * sum(2**level for level in range(depth)) + 2**depth + 2 * (blocks - 1))
 
 
-def halo(depth: int, convolutions: int = CONVOLUTIONS) -> int:
+def halo(depth: int, convolutions: int = CONVOLUTIONS, blocks: int = 1) -> int:
     """The least h >= shrink / 2 for which every multiple of 2**depth, plus 2 h, halves evenly at each level.
 
-    Level l is reached with an even edge if the input's is -2 convolutions modulo 2**depth.
+    Level l is reached with an even edge if the input's is 2 convolutions (blocks - 2) modulo 2**depth.
     """
-    least = shrink(depth, convolutions) // 2
-    return least + (-convolutions - least) % max(1, 2**depth // 2)
+    least = shrink(depth, convolutions, blocks) // 2
+    return least + (convolutions * (blocks - 2) - least) % max(1, 2**depth // 2)
 
 
-def surplus(depth: int, convolutions: int = CONVOLUTIONS) -> int:
+def surplus(depth: int, convolutions: int = CONVOLUTIONS, blocks: int = 1) -> int:
     """Voxels to cut off each side of what is left of an input with halo."""
-    return halo(depth, convolutions) - shrink(depth, convolutions) // 2
+    return halo(depth, convolutions, blocks) - shrink(depth, convolutions, blocks) // 2
 
 
-def origin(depth: int, convolutions: int = CONVOLUTIONS) -> int:
+def origin(depth: int, convolutions: int = CONVOLUTIONS, blocks: int = 1) -> int:
     """Where the coarsest voxels of a crop with halo begin, counted from the crop's corner, modulo their edge."""
-    return (-halo(depth, convolutions) - convolutions) % 2**depth
+    return (convolutions * (blocks - 2) - halo(depth, convolutions, blocks)) % 2**depth
+
+
+def u_shape(depth: int, padding: str, blocks: int = 1) -> Geometry:
+    """Halo and sizes of a U-shaped network; raises ConfigError if it is too deep for any field."""
+    if depth > DEEPEST:
+        raise ConfigError(f"model.depth: {depth}; at most {DEEPEST}, where the halo is {halo(DEEPEST)} voxels")
+    return Geometry(0 if padding == "zero" else halo(depth, blocks=blocks), 2**depth, padding)
 
 
 @register("geometry", "unet")
 def unet(*, depth: Count = 2, padding: Literal["valid", "periodic", "zero"] = "valid") -> Geometry:
     """Halo and sizes of the U-Net; raises ConfigError if it is too deep for any field."""
-    if depth > DEEPEST:
-        raise ConfigError(f"model.depth: {depth}; at most {DEEPEST}, where the halo is {halo(DEEPEST)} voxels")
-    return Geometry(0 if padding == "zero" else halo(depth), 2**depth, padding)
+    return u_shape(depth, padding)
 
 
 @register("geometry", "vnet")
 def vnet(*, depth: Count = 2, padding: Literal["valid", "periodic", "zero"] = "valid") -> Geometry:
     """Halo and sizes of the V-Net: those of the U-Net, for its blocks have as many convolutions."""
-    return unet(depth=depth, padding=padding)
+    return u_shape(depth, padding)

@@ -1,33 +1,13 @@
 """V-Net: a U-Net of residual blocks (Milletari et al. 2016, arXiv:1606.04797), the network of the field emulators."""
 
-import math
 from typing import Literal
-
-from torch import Tensor, nn
 
 from ..options import Count
 from ..registry import register
-from ._convolution import U, activation, convolution, narrow, sequence
+from ._convolution import Layers, Residual
+from ._u import U
 
-__all__ = ["Residual", "vnet"]
-
-
-class Residual(nn.Module):
-    """Layers plus a linear path around them: (B, before, *n) -> (B, after, *m), see `sequence`.
-
-    An activation at the end of `code` follows the sum. Either path carries half of the power at the start.
-    """
-
-    def __init__(self, code: str, before: int, after: int, dims: int, padding: str, gain: float = 1.0) -> None:
-        super().__init__()
-        gain *= math.sqrt(1 / 2)
-        self.convs = sequence(code.removesuffix("A"), before, after, dims, padding, gain)
-        self.skip = convolution("P", before, after, dims, padding, gain)
-        self.activation = activation() if code.endswith("A") else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.convs(x)
-        return self.activation(y + self.skip(narrow(x, y.shape[2:])))
+__all__ = ["vnet"]
 
 
 @register("model", "vnet")
@@ -40,7 +20,10 @@ def vnet(
     depth: Count = 2,
     growth: Count = 1,
     padding: Literal["valid", "periodic", "zero"] = "valid",
-    normalization: Literal["none", "batch"] = "none",
+    normalization: Literal["none", "batch", "group"] = "none",
+    groups: Count = 8,
+    activation: Literal["leaky_relu", "relu", "silu", "gelu", "elu"] = "leaky_relu",
+    hidden: Count | None = None,
     bypass: bool = True,
 ) -> U:
     """V-Net: residual blocks on the way down and on the way up, skips across, the input plus a correction.
@@ -52,17 +35,12 @@ def vnet(
         depth: how often the resolution is halved, at most 6
         growth: factor from the channels of one level to those of the next coarser
         padding: valid reads a halo, periodic closes a whole periodic box on itself, zero pads with zeros
-        normalization: batch or none; with batch, a tile equals the same part of the whole in prediction only
+        normalization: batch, group or none; a tile equals that part of the whole with none, with batch in prediction
+        groups: of channels that group normalisation measures together
+        activation: nonlinearity of the hidden layers; silu is also called Swish
+        hidden: channels between the two convolutions of a block; the larger of before and after it unless given
         bypass: add the input to the output where both have equally many channels
     """
+    layers = Layers(dims, padding, normalization, groups, activation, hidden)
     widths = [width * growth**level for level in range(depth + 1)]
-    return U(
-        Residual,
-        in_channels,
-        out_channels,
-        dims,
-        widths=widths,
-        padding=padding,
-        normalization=normalization,
-        bypass=bypass,
-    )
+    return U(Residual, in_channels, out_channels, layers, widths=widths, bypass=bypass)

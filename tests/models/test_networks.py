@@ -12,7 +12,7 @@ from torch.nn import functional
 from m2m_core.crops import stitch, tiles
 from m2m_core.errors import ConfigError
 from m2m_core.models import build
-from m2m_core.models._convolution import Wrap
+from m2m_core.models._padding import Wrap
 
 NAMES = ("unet", "vnet")
 CASES = [  # name, depth, edges of a periodic box
