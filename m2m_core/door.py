@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from . import losses, registry
@@ -18,7 +19,7 @@ from .data import folds
 from .errors import ConfigError, DataError
 from .models import Geometry, geometry_of
 from .stages import RUNNING, is_simulated
-from .wording import joined
+from .wording import joined, shown
 
 __all__ = ["check"]
 
@@ -46,6 +47,7 @@ def check(config: Config) -> Config:
     for name, experiment in config.experiments.items():
         with _named(config.origin(name)):
             _check_processes(experiment.training)
+            _check_weights(experiment.training)
             _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
             _check_loss(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
     for name, probes in config.probes.items():
@@ -116,6 +118,14 @@ def _check_processes(training: Training) -> None:
         raise ConfigError(f"{what}; expected at least {processes}")
     if processes > 1 and training.device.startswith("cuda:"):
         raise ConfigError(f"training.device: {training.device} for {processes} processes; expected auto, cuda or cpu")
+
+
+def _check_weights(training: Training) -> None:
+    """A file to begin with."""
+    chosen: Any = training.initial_weights
+    if chosen is not None and not Path(chosen.path).is_file():
+        text = f"no such file {shown(chosen.path)}; expected a path from {Path.cwd()}"
+        raise ConfigError(f"training.initial_weights: {text}")
 
 
 def _check_crops(experiment: Experiment, dataset: Dataset, space: tuple[int, ...] | None) -> None:

@@ -5,11 +5,13 @@ Everything is a plain dict of JSON types, computed from names alone, never from 
 
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from . import registry
 from .config import Config, Dataset, Experiment
 from .errors import ConfigError
+from .files import digest
 from .provenance import code_of, fingerprint
 from .registry import Entry, find
 
@@ -53,6 +55,7 @@ class Stages:
         for name in ("simulation", "inspection", "catalogue", "moments", "search", *BEFORE):
             setattr(self, name, cache(getattr(self, name)))
         self._digest_of = cache(code_of)
+        self._content = cache(_content)
         self._chain = cache(self._chain)  # type: ignore[method-assign]
         self._owners: dict[tuple[str, str], str] = {}  # (stage, what decides its result) -> experiment
         for stage in BEFORE:
@@ -122,6 +125,8 @@ class Stages:
             del keys[key]
         for key in RUNNING:
             del keys["training"][key]
+        if weights := keys["training"]["initial_weights"]:
+            keys["initial_weights"] = self._content(weights["path"])
         return self._with_code(keys, "m2m_core.training.stage", *self._code(experiment))
 
     def running(self, experiment: str) -> dict[str, Any]:
@@ -161,9 +166,10 @@ class Stages:
         """All that decides the trials of a search; of its base, what decides the weights, and the crops."""
         chosen = self.config.ablations[ablation]
         base = {key: value for key, value in self.training(chosen.of).items() if key != "code"}
+        weights = {key: base.pop(key) for key in ("initial_weights",) if key in base}
         drawn = chosen.model_dump(include={"of", "draw", "search"})
         code = [entry for _, experiment in self.config.probes[ablation] for entry in self._entries(experiment)]
-        return self._with_code({**drawn, "ablation": ablation, "base": base}, "m2m_core.search.stage", *code)
+        return self._with_code({**drawn, **weights, "ablation": ablation, "base": base}, "m2m_core.search.stage", *code)
 
     def searching(self, ablation: str) -> dict[str, Any]:
         """How the trials of a search are carried out, and what they never look at."""
@@ -267,3 +273,8 @@ class Stages:
 def _names(chosen: Any) -> list[str]:
     """Of what an experiment chooses, one or several."""
     return [one["name"] for one in (chosen if isinstance(chosen, list) else [chosen])]
+
+
+def _content(path: str) -> str | None:
+    """The sha256 of a file that the config names; the door says so if it is not there."""
+    return digest(path) if Path(path).is_file() else None

@@ -71,7 +71,7 @@ def test_a_shape_takes_options_of_its_simulation(name):
 
 
 @pytest.mark.parametrize(
-    "word, answer", [("vnett", "did you mean 'vnet'?"), ("os.system", "known: unet, vnet"), (3, "known: ")]
+    "word, answer", [("vnett", "did you mean 'vnet'?"), ("os.system", ", styled_vnet, "), (3, "known: ")]
 )
 def test_an_unknown_name_gets_the_nearest(word, answer):
     with pytest.raises(ConfigError, match="model: unknown model") as caught:

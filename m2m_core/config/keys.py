@@ -125,10 +125,23 @@ class Validation(Section):
     patience: Count | None = Field(None, description="stop after so many measurements without a better one")
 
 
+class InitialWeights(Section):
+    """A file of weights to begin with; nothing in it is executed, and another file under its name trains anew."""
+
+    path: Annotated[str, Field(min_length=1)] = Field(
+        description="`state_*.pt` of map2map, a state dict, or `model.safetensors` of a training; a path from here"
+    )
+    strict: bool = Field(True, description="whether it must hold all weights of the network and no others")
+
+
+def _of_path(value: Any) -> Any:
+    return InitialWeights(path=value) if isinstance(value, str) else value
+
+
 class Training(Section):
     """The training loop."""
 
-    epochs: Count = Field(30, description="passes over the training crops")
+    epochs: Index = Field(30, description="passes over the training crops; 0 takes the initial weights as they are")
     batch_size: Count = Field(4, description="crops a step")
     precision: Literal["float32", "bf16"] = Field("float32", description="arithmetic of the network")
     augment: list[Literal["flip", "permute", "shift"]] = Field(
@@ -152,6 +165,9 @@ class Training(Section):
     ema: Probability | None = Field(None, description="decay of the moving average of weights that becomes the model")
     validation: Validation | None = Field(Validation(), description="how the best model is chosen; null keeps the last")
     seed: Seed = Field(0, description="initial weights, order of crops, augmentation")
+    initial_weights: Annotated[
+        Annotated[str, Field(min_length=1)] | InitialWeights | None, AfterValidator(_of_path)
+    ] = Field(None, description="weights to begin with instead of random ones; held-out samples must be new to them")
     save_steps: Count | None = Field(None, description="checkpoint after so many steps [steps]")
     save_minutes: Positive = Field(5.0, description="checkpoint after so many minutes [min]")
     keep: Count = Field(2, description="checkpoints that are kept, each with the best weights so far")
@@ -160,6 +176,12 @@ class Training(Section):
     gpus: Count = Field(1, description="GPUs (processes, on a CPU) on each node, each with its part of every batch")
     nodes: Count = Field(1, description="computers of a cluster that train together; more than one in a Slurm job")
     threads: Count | None = Field(None, description="CPU threads on each node, shared by its processes; 8 a GPU")
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Training":
+        if not self.epochs and self.initial_weights is None:
+            raise ValueError("epochs is 0 without initial_weights; expected at least 1, or weights to begin with")
+        return self
 
 
 class Inference(Section):

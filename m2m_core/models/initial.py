@@ -2,7 +2,7 @@
 
 import pickle
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,24 +47,23 @@ def load(
             say(f"{path} has no {name}, which begins with random weights")
 
 
-def read(path: str, modules: Mapping[str, Any]) -> dict[str, State]:
+def read(path: str, modules: Iterable[str]) -> dict[str, State]:
     """Module -> the state that a file has for it, under the names of the file."""
     content = _content(Path(path))
-    if isinstance(content.get("model"), Mapping):  # of map2map
-        parts = {name: content[theirs] for name, theirs in PARTS.items() if isinstance(content.get(theirs), Mapping)}
-    elif content and {key.partition(".")[0] for key in content} <= {*modules, *PARTS}:  # of this workflow
-        heads = dict.fromkeys(key.partition(".")[0] for key in content)
+    heads = dict.fromkeys(key.partition(".")[0] for key in content)
+    if any(isinstance(content.get(theirs), Mapping) for theirs in PARTS.values()):  # of map2map
+        parts = {name: dict(content[theirs]) for name, theirs in PARTS.items() if theirs in content}
+    elif heads.keys() <= {*modules, *PARTS}:  # of this workflow
         parts = {
             head: {k.partition(".")[2]: v for k, v in content.items() if k.startswith(f"{head}.")} for head in heads
         }
     else:
         parts = {"model": content}
-    for part in parts.values():
-        for key, value in part.items():
-            if not isinstance(value, Tensor) or (value.is_floating_point() and not bool(value.isfinite().all())):
-                what = "not finite" if isinstance(value, Tensor) else f"a {type(value).__name__}"
-                raise DataError(f"{KEY}: {path}: {key} is {what}; expected a state dict of finite tensors")
-    return {name: dict(part) for name, part in parts.items()}
+    for key, value in ((key, value) for part in parts.values() for key, value in part.items()):
+        if not isinstance(value, Tensor) or (value.is_floating_point() and not bool(value.isfinite().all())):
+            what = "not finite" if isinstance(value, Tensor) else f"of the type {type(value).__name__}"
+            raise DataError(f"{KEY}: {path}: {key} is {what}; expected a state dict of finite tensors")
+    return parts
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -118,8 +117,8 @@ def _put(module: nn.Module, state: State, path: str, strict: bool) -> str:
     known = names(state)
     prefix = next((p for p in _prefixes(module) if any(p + ours in own for ours in known.values())), "")
     values = {prefix + ours: (theirs, state[theirs]) for theirs, ours in known.items()}
-    for key, (theirs, value) in values.items():
-        if key in own and value.shape != own[key].shape:
+    for key, (theirs, value) in ((key, values[key]) for key in own if key in values):
+        if value.shape != own[key].shape:
             shapes = f"{theirs} is {tuple(value.shape)}, but {key} of the model {tuple(own[key].shape)}"
             raise ConfigError(f"{KEY}: {path}: {shapes}; expected the options of model that the file was made with")
     missing = [key for key in own if key not in values]

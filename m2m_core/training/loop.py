@@ -13,7 +13,7 @@ import torch
 from .. import registry
 from ..errors import ConfigError, Diverged, Stopped
 from ..lock import exclusive
-from ..models import devices
+from ..models import devices, initial
 from ..tasks.protocol import Task
 from . import checkpoint
 from .average import Average
@@ -97,6 +97,8 @@ class Loop:
         self.per_epoch = -(-len(self.split.fit) // self.batch_size)
         self.steps = self.per_epoch * self.settings["epochs"]
         devices.repeat_exactly()
+        if chosen := self.settings["initial_weights"]:
+            initial.load(task.modules, chosen["path"], chosen["strict"], settings.get("initial_weights"), self.say)
         for module in task.modules.values():
             module.to(self.device)
         self.schedule = self._scheduled(dict(settings["schedule"]))

@@ -13,7 +13,7 @@ import torch
 from .. import __version__, registry
 from ..data.catalogue import Sample
 from ..data.fields import verify
-from ..files import replaced, write_json
+from ..files import replaced, write_json, write_text
 from ..lock import owner
 from ..models import devices
 from ..models.weights import save_weights
@@ -27,6 +27,8 @@ from .progress import Progress
 from .restarts import again_at_the_time_limit
 
 __all__ = ["identity_of", "outlast", "train"]
+
+COLUMNS = "step,epoch,loss,validation,lr\n"
 
 
 def train(
@@ -51,10 +53,17 @@ def train(
         with again_at_the_time_limit(job.say), members(experiment["training"], order, job.say) as group:
             loop = fit(build(study), experiment, folder, identity, progress, job.say, group)
     sha256 = save_weights(outputs.model, loop.weights())
-    with replaced(outputs.history) as temporary:
-        shutil.copyfile(folder / "history.csv", temporary)
+    _keep_history(folder / "history.csv", outputs.history)
     write_json(outputs.record, _record(settings, study, loop, identity, sha256))
     return _result(loop)
+
+
+def _keep_history(path: Path, output: str | Path) -> None:
+    """Publish the history; of a training without any step there is none but its columns."""
+    if not path.exists():
+        return write_text(output, COLUMNS)
+    with replaced(output) as temporary:
+        shutil.copyfile(path, temporary)
 
 
 def _order(experiment: Mapping[str, Any], files: Any, fold: int, folder: Path, identity: str) -> dict[str, Any]:

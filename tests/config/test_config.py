@@ -27,7 +27,8 @@ def no_plugins():
 def test_every_default_is_filled_in():
     vnet = config.parse(small()).experiments["vnet"]
     assert vnet.model == {
-        "name": "vnet", "width": 8, "depth": 2, "growth": 1, "padding": "periodic", "normalization": "none", "bypass": True
+        "name": "vnet", "width": 8, "depth": 2, "growth": 1, "padding": "periodic", "normalization": "none",
+        "groups": 8, "activation": "leaky_relu", "hidden": None, "bypass": True,
     }  # fmt: skip
     assert vnet.optimizer["lr"] == 1e-3 and vnet.training.epochs == 30
     assert vnet.normalize.input.model_dump() == {"transform": "identity", "scaling": "standardise"}
@@ -78,7 +79,7 @@ def test_whole_numbers_are_numbers():
         (f"{E}/optimizer", {"name": "adamw", "lr": "1e-4"}, "experiments.vnet.optimizer.lr: got '1e-4'; expected a number above 0; YAML takes 1e-4 for text: write 1.0e-4"),
         (f"{E}/optimizer", {"name": "adamw", "lr": 1e30}, "experiments.vnet.optimizer.lr: got 1e+30; expected a number above 0 and at most 10^15"),
         (f"{E}/optimizer", {"name": "adamw", "lr": float("nan")}, "experiments.vnet.optimizer.lr: got nan; expected a finite number above 0"),
-        (f"{E}/training/epochs", True, "experiments.vnet.training.epochs: got true; expected an integer of at least 1"),
+        (f"{E}/training/epochs", True, "experiments.vnet.training.epochs: got true; expected an integer of at least 0"),
         (f"{E}/training/augment", ["flp"], "experiments.vnet.training.augment[0]: got 'flp'; expected 'flip', 'permute' or 'shift'; did you mean 'flip'?"),
         (f"{E}/training/validation", {"fraction": 1.0}, "experiments.vnet.training.validation.fraction: got 1.0; expected a number above 0 and below 1"),
         (f"{E}/training/device", "gpu", "experiments.vnet.training.device: got 'gpu'; expected auto, cpu, cuda or cuda:N"),

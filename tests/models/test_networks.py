@@ -226,9 +226,11 @@ def test_a_state_restores_the_network(name, padding):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_inputs_that_do_not_fit_are_refused_with_the_sizes_that_do(name):
-    with pytest.raises(ConfigError, match=r"input of \(42, 44\); edges are multiples of 4 plus a halo of 20"):
+    with pytest.raises(
+        ConfigError, match=r"input of \(42, 44\); edges are multiples of 4 plus a halo of 20 .*, nearest 44"
+    ):
         build(name, {}, 1, 1, 2)(torch.zeros(1, 1, 42, 44))
-    with pytest.raises(ConfigError, match=r"input of \(2, 4\); edges are multiples of 4$"):
+    with pytest.raises(ConfigError, match=r"input of \(2, 4\); edges are multiples of 4, nearest 4$"):
         build(name, {"padding": "periodic"}, 1, 1, 2)(torch.zeros(1, 1, 2, 4))
     with pytest.raises(ConfigError, match="fields with 4 axes; expected 1, 2 or 3"):
         build(name, {}, 1, 1, 4)
