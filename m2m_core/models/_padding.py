@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
+from torch.nn import functional
 
 __all__ = ["Wrap", "narrow", "wrap"]
 
@@ -52,6 +53,8 @@ class Wrap(torch.autograd.Function):
 
 def wrap(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """A hook before a layer that wraps its field; what else it is given, a style, stays."""
+    if inputs[1:] and torch.compiler.is_exporting():  # which knows no functions of ours inside a derivative
+        return (functional.pad(inputs[0], (1,) * (2 * inputs[0].ndim - 4), mode="circular"), *inputs[1:])
     return (Wrap.apply(inputs[0]), *inputs[1:])
 
 

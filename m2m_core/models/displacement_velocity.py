@@ -48,7 +48,7 @@ class DisplacementVelocity(nn.Module):
         if self.velocity is not None:
             style, parts = _centred(style), x.chunk(self.parts, 1)
             return torch.cat([self.displacement(parts[0], style), self.velocity(parts[-1], style)], 1)
-        matter, growth = style[:, :1], style[:, 1:]
+        matter, growth = style[:, :1], style[:, 1:].clone()  # not a view, whose tangent lay otherwise
 
         def displaced(growth: Tensor) -> Tensor:
             return self.displacement(_along(growth, x) * x, _centred(torch.cat([matter, growth], 1)))

@@ -82,16 +82,13 @@ class Generator(nn.Module):
         shapes = [(x.shape[0], 1, *edges) for edges in blocks]
         if noise is None and self.training:
             return [torch.randn(shape, dtype=x.dtype, device=x.device) for shape in shapes]
-        found = [tuple(field.shape) for field in noise or ()]
-        if found != shapes:
-            wrong = next(
-                (pair for pair in zip(found, shapes, strict=False) if pair[0] != pair[1]), (len(found), len(shapes))
-            )
-            raise RunError(
-                f"noise: {wrong[0]}; expected {wrong[1]}"
-                + ("" if found else " fields: prediction draws none by itself")
-            )
-        return noise  # type: ignore[return-value]
+        if noise is None or len(noise) != len(shapes):
+            given = "none" if noise is None else f"{len(noise)} fields"
+            raise RunError(f"noise: {given} given; expected {len(shapes)} fields, of {shapes[0]} to {shapes[-1]}")
+        for number, (field, shape) in enumerate(zip(noise, shapes, strict=True)):
+            if tuple(field.shape) != shape:
+                raise RunError(f"noise: {tuple(field.shape)} of field {number}; expected {shape}")
+        return noise
 
 
 class GrowingBlock(nn.Module):

@@ -25,6 +25,7 @@ SETTINGS = {
     "ema": None,
     "validation": None,
     "seed": 0,
+    "initial_weights": None,
     "save_steps": 5,
     "save_minutes": 60.0,
     "keep": 2,
