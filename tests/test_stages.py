@@ -77,6 +77,24 @@ def test_an_edit_changes_the_settings_of_the_stages_that_read_it(path, value, ex
     assert stale(small(), changed(path, value)) == expected
 
 
+def test_weights_to_begin_with_count_by_their_content(tmp_path):
+    """Another file under the same name trains anew; one that is not there is refused at the door, not here."""
+    path = tmp_path / "state.pt"
+    raw = changed(f"{E}/training/initial_weights", str(path))
+    nothing = settings(raw)
+    assert stale(small(), raw) == {"training", "report"}
+    path.write_bytes(b"one")
+    one = settings(raw)
+    path.write_bytes(b"two")
+    two = settings(raw)
+    for before, after in ((nothing, one), (one, two)):
+        assert {stage for stage in after if before.get(stage) != after[stage]} == {"training"}
+    searched = [Stages(config.parse(changed("ablations", {"s": SEARCH}, raw))).search("s")]
+    path.write_bytes(b"one")
+    searched.append(Stages(config.parse(changed("ablations", {"s": SEARCH}, raw))).search("s"))
+    assert searched[0] != searched[1] and "initial_weights" not in searched[0]["base"]
+
+
 def test_the_order_of_keys_and_files_that_say_the_same_change_nothing():
     raw = small()
     raw["experiments"]["vnet"] = dict(reversed(raw["experiments"]["vnet"].items()))

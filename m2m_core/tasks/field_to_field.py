@@ -14,7 +14,7 @@ from ..data.augment import Symmetry, draw, draw_change
 from ..data.catalogue import Sample
 from ..data.fields import Fields
 from ..data.normalize import Normalizer
-from ..errors import DataError
+from ..errors import ConfigError, DataError
 from ..losses.frame import Frame
 from ..metrics import compare
 from ..registry import register
@@ -74,9 +74,11 @@ class FieldToField:
 
     def _network(self, padding: str) -> nn.Module:
         options = dict(self.settings["model"])
-        first = self.study.catalogue.samples[0]
+        name, first = options.pop("name"), self.study.catalogue.samples[0]
+        if (scale := models.geometry_of(name, options).scale) != 1:
+            raise ConfigError(f"model.name: {name!r} makes fields {scale} times finer; expected one of the same grid")
         channels = first.shape("input")[0], first.shape("target")[0]
-        return models.build(options.pop("name"), options, *channels, len(first.box_size), padding)
+        return models.build(name, options, *channels, len(first.box_size), padding)
 
     # ---- examples
 

@@ -31,7 +31,15 @@ def test_every_default_is_filled_in():
         "groups": 8, "activation": "leaky_relu", "hidden": None, "bypass": True,
     }  # fmt: skip
     assert vnet.optimizer["lr"] == 1e-3 and vnet.training.epochs == 30
+
     assert vnet.normalize.input.model_dump() == {"transform": "identity", "scaling": "standardise"}
+
+
+def test_weights_to_begin_with_are_a_path_or_keys():
+    path, keys = "state.pt", {"path": "state.pt", "strict": True}
+    for value in (path, keys):
+        found = config.parse(changed(f"{E}/training", {"initial_weights": value, "epochs": 0})).experiments["vnet"]
+        assert found.training.model_dump()["initial_weights"] == keys and found.training.epochs == 0
 
 
 def test_a_transform_may_stand_alone():
@@ -70,7 +78,7 @@ def test_whole_numbers_are_numbers():
         (f"{E}/crops", {"sise": 32}, "experiments.vnet.crops.sise: this section has no such key; did you mean 'size'?"),
         (f"{E}/model", {"name": "vnet", "widht": 3}, "experiments.vnet.model.widht: 'vnet' has no such key; did you mean 'width'?"),
         (f"{E}/model", "vnett", "experiments.vnet.model: unknown model 'vnett'; did you mean 'vnet'?"),
-        (f"{E}/model", {"width": 3}, "experiments.vnet.model.name: missing; known: unet, vnet"),
+        (f"{E}/model", {"width": 3}, "experiments.vnet.model.name: missing; known: displacement_velocity, styled_vnet, stylegan2_generator, unet, vnet"),
         (f"{E}/model", None, "experiments.vnet.model: got null; expected the name of a model, or a mapping with name and options"),
         (f"{E}/crops/size", "32", "experiments.vnet.crops.size: got '32'; expected an integer of at least 1, or a list of 1 to 3 such; write it without quotes"),
         (f"{E}/crops/size", 0, "experiments.vnet.crops.size: got 0; expected an integer of at least 1, or a list of 1 to 3 such"),
@@ -80,6 +88,8 @@ def test_whole_numbers_are_numbers():
         (f"{E}/optimizer", {"name": "adamw", "lr": 1e30}, "experiments.vnet.optimizer.lr: got 1e+30; expected a number above 0 and at most 10^15"),
         (f"{E}/optimizer", {"name": "adamw", "lr": float("nan")}, "experiments.vnet.optimizer.lr: got nan; expected a finite number above 0"),
         (f"{E}/training/epochs", True, "experiments.vnet.training.epochs: got true; expected an integer of at least 0"),
+        (f"{E}/training/epochs", 0, "experiments.vnet.training: epochs is 0 without initial_weights; expected at least 1, or weights to begin with"),
+        (f"{E}/training/initial_weights", {"file": "a.pt"}, "experiments.vnet.training.initial_weights.file: this section has no such key; known: path, strict"),
         (f"{E}/training/augment", ["flp"], "experiments.vnet.training.augment[0]: got 'flp'; expected 'flip', 'permute' or 'shift'; did you mean 'flip'?"),
         (f"{E}/training/validation", {"fraction": 1.0}, "experiments.vnet.training.validation.fraction: got 1.0; expected a number above 0 and below 1"),
         (f"{E}/training/device", "gpu", "experiments.vnet.training.device: got 'gpu'; expected auto, cpu, cuda or cuda:N"),

@@ -33,6 +33,8 @@ def check(path, value, raw=None):
         (f"{D}/source", {**FILES, "periodic": False}, "experiments.vnet.model.padding: periodic, but the dataset is not"),
         (f"{E}/training", {"batch_size": 3, "gpus": 2, "nodes": 2}, "experiments.vnet.training.batch_size: 3, for 4 processes (training.gpus x training.nodes); expected at least 4"),
         (f"{E}/training", {"device": "cuda:1", "gpus": 2}, "experiments.vnet.training.device: cuda:1 for 2 processes; expected auto, cuda or cpu"),
+        (f"{E}/training/initial_weights", "none.pt", "experiments.vnet.training.initial_weights: no such file 'none.pt'; expected a path from /"),
+        (f"{E}/training/initial_weights", ".", "experiments.vnet.training.initial_weights: no such file '.'; expected"),
         ("ablations", {"d": {"of": "vnet", "vary": {"model.depth": [2, 7]}}}, "ablations.d (model.depth = 7): experiments.vnet.model.depth: 7; at most 6"),
     ],
 )  # fmt: skip

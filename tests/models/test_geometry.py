@@ -11,36 +11,40 @@ from m2m_core.models import Geometry, build, geometry_of
 from m2m_core.models.geometry import halo, shrink, surplus
 
 
-def walk(size, depth, convolutions):
+def walk(size, depth, convolutions, blocks=1):
     """The output's edge for an input's, or None where a level has an odd edge or nothing left."""
-    for _ in range(depth):
-        size -= 2 * convolutions
+    row = [2 * convolutions * (1 if level else blocks) for level in range(depth + 1)]
+    for level in range(depth):
+        size -= row[level]
         if size <= 0 or size % 2:
             return None
         size //= 2
-    for _ in range(depth):
-        size = 2 * (size - 2 * convolutions)
-    size -= 2 * convolutions
+    for level in reversed(range(depth)):
+        size = 2 * (size - row[level + 1])
+    size -= row[0]
     return size if size > 0 else None
 
 
+@pytest.mark.parametrize("blocks", [1, 2, 3])
 @pytest.mark.parametrize("convolutions", [1, 2, 3])
 @pytest.mark.parametrize("depth", [0, 1, 2, 3, 4, 5, 6])
-def test_the_halo_is_the_least_that_every_multiple_of_the_factor_can_take(depth, convolutions):
+def test_the_halo_is_the_least_that_every_multiple_of_the_factor_can_take(depth, convolutions, blocks):
+    blocks = blocks if depth else 1  # without levels there is one row of blocks, not two
     cores = [2**depth * n for n in (1, 2, 3, 5)]
 
     def left(h):
-        return [walk(core + 2 * h, depth, convolutions) for core in cores]
+        return [walk(core + 2 * h, depth, convolutions, blocks) for core in cores]
 
-    h, cut = halo(depth, convolutions), surplus(depth, convolutions)
+    h, cut = halo(depth, convolutions, blocks), surplus(depth, convolutions, blocks)
     assert left(h) == [core + 2 * cut for core in cores]
-    least = shrink(depth, convolutions) // 2
+    least = shrink(depth, convolutions, blocks) // 2
     assert all(None in left(smaller) for smaller in range(least, h))
     assert cut == h - least < max(1, 2**depth // 2)
 
 
 def test_the_published_networks_lose_forty_voxels():
     assert (shrink(2), halo(2), surplus(2)) == (40, 20, 0)
+    assert (shrink(3, blocks=2), halo(3, blocks=2), surplus(3, blocks=2)) == (96, 48, 0)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +90,7 @@ def test_no_network_is_deeper_than_any_field():
 
 
 def test_options_of_the_model_and_of_its_geometry_agree():
-    for name in ("unet", "vnet"):
+    for name in registry.entries("model"):
         model, geometry = registry.find("model", name).options, registry.find("geometry", name).options
         assert {key: model[key] for key in geometry} == geometry
 

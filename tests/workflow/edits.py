@@ -27,6 +27,7 @@ from m2m_core.registry import register
 def mine(prediction, target):
     return (prediction - target).square().mean()
 """
+WEIGHTS = ({"path": "data/one.pt"}, {"path": "data/other.pt"})
 
 
 def _by_name(*names: str) -> dict:
@@ -57,6 +58,12 @@ SPECIAL = {  # keys whose value says nothing about another that would do: (path,
     "loss.weight": ("experiments.tiny.loss", ["mse", "mae"], ["mse", {"name": "mae", "weight": 2.0}]),
     "inference.tile": ("experiments.tiny.inference.tile", None, 4),
     "training.augment": ("experiments.tiny.training.augment", ["flip"], ["flip", "permute"]),
+    "training.initial_weights.path": ("experiments.tiny.training.initial_weights", *WEIGHTS),
+    "training.initial_weights.strict": (
+        "experiments.tiny.training.initial_weights",
+        {"path": "data/one.pt", "strict": True},
+        {"path": "data/one.pt", "strict": False},
+    ),
     "training.device": ("experiments.tiny.training.device", "auto", "cpu"),
     "ablations.of": ("ablations.width.of", "tiny", "wide"),
     "ablations.vary": ("ablations.width.vary", {"model.width": [3]}, {"model.width": [3, 4]}),
@@ -107,7 +114,7 @@ def base(path: str) -> dict:
     elif parts[0] == "normalize" and len(parts) == 3:
         tiny["normalize"] = {"input": {}, "target": {}}
     elif parts[0] in ("model", "loss", "optimizer", "schedule") and len(parts) == 3:
-        tiny[parts[0]] = {"name": parts[1], **(MODEL if parts[0] == "model" else {})}
+        tiny[parts[0]] = {"name": parts[1], **(_model(parts[1]) if parts[0] == "model" else {})}
         if parts[0] == "loss":
             tiny["normalize"]["target"] = "identity"  # which every loss takes
     elif parts[0] == "evaluation":
@@ -164,14 +171,19 @@ def _places(path: str, node: dict) -> Iterator[tuple]:
         place = f"ablations.width.{plain(path).removeprefix('ablations.')}"
     elif parts[-1] == "name":
         others = [name for name in registry.entries(parts[0]) if name != parts[1]]
-        options = MODEL if parts[0] == "model" else {}
         for other in others:
-            yield before + parts[0], {"name": other, **options}, {"name": parts[1], **options}
+            one, two = ({"name": n, **(_model(n) if parts[0] == "model" else {})} for n in (other, parts[1]))
+            yield before + parts[0], one, two
         return
     else:
         place = before + plain(path)
     for value in values(node):
         yield place, None, value
+
+
+def _model(name: str) -> dict:
+    """Small options of a model, as far as it has them."""
+    return {key: value for key, value in MODEL.items() if key in registry.find("model", name).options}
 
 
 def values(node: dict) -> Iterator:
@@ -210,4 +222,6 @@ def furnish(folder: Path) -> None:
         for side in ("in", "out"):
             (folder / f"data/{side}_{i}.npy").write_bytes(b"nothing")
     (folder / "data/numbers.csv").write_text("id,sigma_8\n")
+    for name in ("one", "other"):
+        (folder / f"data/{name}.pt").write_bytes(name.encode())
     (folder / "mine.py").write_text(PLUGIN)
