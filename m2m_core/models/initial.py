@@ -4,7 +4,7 @@ import pickle
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import safetensors
 import safetensors.torch
@@ -19,7 +19,11 @@ __all__ = ["load", "read"]
 
 KEY = "training.initial_weights"
 PARTS = {"model": "model", "discriminator": "adv_model"}  # module -> its name in a state of map2map
-ZIP, SHOWN = b"PK\x03\x04", 160
+ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # how files of torch begin, and those of its older versions
+HEAD, JSON = 9, b"{"  # safetensors begin with a length of eight bytes, then this
+SHOWN = 160  # characters of what others say
+ERRORS = OSError, EOFError, RuntimeError, ValueError, KeyError
+UNREADABLE = (*ERRORS, zipfile.BadZipFile, safetensors.SafetensorError)
 
 State = dict[str, Tensor]
 
@@ -69,33 +73,31 @@ def read(path: str, modules: Iterable[str]) -> dict[str, State]:
 def _content(path: Path) -> dict[str, Any]:
     """What a file holds; nothing in it is executed."""
     try:
-        with open(path, "rb") as stream:
-            head = stream.read(len(ZIP))
-        if head == ZIP:
-            with zipfile.ZipFile(path) as archive:  # torch does not look at its checksums
-                if (damaged := archive.testzip()) is not None:
-                    raise zipfile.BadZipFile(f"checksum of {damaged}")
-        elif head[:1] != b"\x80":  # of a pickle, as older versions of torch wrote it
-            return dict(safetensors.torch.load_file(path))
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with open(path, "rb") as stream:  # given a path, torch would go by its suffix
+            head = stream.read(HEAD)
+            stream.seek(0)
+            if head[-1:] == JSON or not head.startswith((ZIP, PICKLE)):
+                return dict(safetensors.torch.load(stream.read()))
+            _check(stream, head)
+            content = torch.load(stream, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise DataError(f"{KEY}: {path}: {_refusal(error)}") from error
-    except (
-        OSError,
-        EOFError,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        zipfile.BadZipFile,
-        safetensors.SafetensorError,
-    ) as error:
+        raise DataError(f"{KEY}: {path}: {_refusal(error)}; expected tensors, numbers and texts") from error
+    except UNREADABLE as error:
         reason = " ".join(str(error).split())[:SHOWN] or type(error).__name__
-        raise DataError(
-            f"{KEY}: {path}: not readable as weights ({reason}); expected a .pt or .safetensors file"
-        ) from error
+        text = f"not readable as weights ({reason}); expected a .pt or .safetensors file"
+        raise DataError(f"{KEY}: {path}: {text}") from error
     if not isinstance(content, Mapping):
         raise DataError(f"{KEY}: {path}: holds a {type(content).__name__}; expected a state dict")
     return {str(key): value for key, value in content.items()}
+
+
+def _check(stream: IO[bytes], head: bytes) -> None:
+    """Compare the checksums of an archive, at which torch does not look; older files have none."""
+    if head.startswith(ZIP):
+        with zipfile.ZipFile(stream) as archive:
+            if (damaged := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f"checksum of {damaged}")
+        stream.seek(0)
 
 
 def _refusal(error: Exception) -> str:
@@ -103,12 +105,8 @@ def _refusal(error: Exception) -> str:
     text = " ".join(str(error).split())
     _, found, rest = text.partition("Unsupported global: GLOBAL ")
     if found:
-        return (
-            f"names the code {rest.split()[0]}, which could do anything: refused; expected tensors, numbers and texts"
-        )
-    return (
-        f"not readable without executing what is in it: refused; expected tensors, numbers and texts ({text[-SHOWN:]})"
-    )
+        return f"names the code {rest.split()[0]}, which could do anything: refused"
+    return "not readable without executing what is in it: refused"
 
 
 def _put(module: nn.Module, state: State, path: str, strict: bool) -> str:

@@ -139,9 +139,9 @@ class Attack:
 
 @pytest.mark.parametrize("old", [True, False])
 def test_a_pickle_that_names_code_is_refused_and_not_executed(pair, tmp_path, capsys, old):
-    path = tmp_path / "state.pt"
+    path = tmp_path / "state.safetensors"
     torch.save({"model": pair[0].state_dict(), "x": Attack()}, path, _use_new_zipfile_serialization=not old)
-    with pytest.raises(DataError, match=r"state.pt: names the code \S*print, .* refused") as caught:
+    with pytest.raises(DataError, match=r"state.safetensors: names the code \S*print, .* refused") as caught:
         begin({"model": pair[1]}, path)
     assert "\n" not in str(caught.value) and "executed" not in capsys.readouterr().out
 
