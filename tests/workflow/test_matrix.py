@@ -67,8 +67,8 @@ def measured(tmp_path_factory) -> dict[str, tuple[set[str], set[str]]]:
     """Path of a key -> (columns of stages that run again after an edit of it, stages that there are)."""
     pairs: dict[str, tuple] = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder := tmp_path_factory.mktemp("plugin"))
-        (folder / "mine.py").write_text(edits.PLUGIN)
+        patch.chdir(folder := tmp_path_factory.mktemp("files"))
+        edits.furnish(folder)
         for path, node in edits.leaves().items():
             if edits.plain(path) not in ONE_VALUE:
                 pairs[path] = edits.edited(path, node)
