@@ -16,10 +16,11 @@ from .config import Config, Dataset, Experiment
 from .config.keys import Training
 from .crops import index
 from .data import folds
+from .data.parameters import TOLD, names_in
 from .errors import ConfigError, DataError
-from .models import Geometry, geometry_of
+from .models import Geometry, geometry_of, is_styled
 from .stages import RUNNING, is_simulated
-from .wording import joined, shown
+from .wording import hint, joined, shown
 
 __all__ = ["check"]
 
@@ -48,6 +49,7 @@ def check(config: Config) -> Config:
         with _named(config.origin(name)):
             _check_processes(experiment.training)
             _check_weights(experiment.training)
+            _check_styles(experiment, config.datasets[experiment.dataset])
             _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
             _check_loss(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
     for name, probes in config.probes.items():
@@ -126,6 +128,24 @@ def _check_weights(training: Training) -> None:
     if chosen is not None and not Path(chosen.path).is_file():
         text = f"no such file {shown(chosen.path)}; expected a path from {Path.cwd()}"
         raise ConfigError(f"training.initial_weights: {text}")
+
+
+def _check_styles(experiment: Experiment, dataset: Dataset) -> None:
+    """Styles for a styled model and for no other, out of what the samples have."""
+    name, styles = dict(experiment.model)["name"], list(experiment.styles)
+    if styles and not is_styled(name):
+        raise ConfigError(f"styles: {', '.join(styles)}, but model.name {name!r} takes none; expected {_styled()}")
+    if is_styled(name) and not styles:
+        raise ConfigError(f"styles: none, but model.name {name!r} needs some, such as omega_m or growth")
+    source: Any = dict(dataset.source)
+    table = source.get("parameters")
+    known = [*TOLD, *(names_in(table) if isinstance(table, str) else table or [])]
+    if unknown := [style for style in styles if style not in known]:
+        raise ConfigError(f"styles.{unknown[0]}: the samples have no such number; {hint(unknown[0], known)}")
+
+
+def _styled() -> str:
+    return " or ".join(name for name in registry.entries("model") if is_styled(name))
 
 
 def _check_crops(experiment: Experiment, dataset: Dataset, space: tuple[int, ...] | None) -> None:

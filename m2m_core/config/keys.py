@@ -21,6 +21,7 @@ Voxel = Index | Annotated[list[Index], Field(min_length=1, max_length=3)]
 Device = Annotated[
     str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$", json_schema_extra={"x-words": "auto, cpu, cuda or cuda:N"})
 ]
+Parameter = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 Scaling = Annotated[str, Names("scaling", "transform")]
 Values = Annotated[list[Any], Field(min_length=1, max_length=1000)]
 Bound = Annotated[int, Field(ge=-MANY, le=MANY)] | Number
@@ -192,12 +193,22 @@ class Inference(Section):
     precision: Literal["float32", "bf16"] = Field("float32", description="arithmetic of the network")
 
 
+class Style(Section):
+    """How a number of the sample is made dimensionless: (value - shift) / spread."""
+
+    shift: Number | None = Field(None, description="what is subtracted; the mean of the training samples unless given")
+    spread: Positive | None = Field(None, description="what it is divided by; their standard deviation unless given")
+
+
 class Experiment(Section):
     """One model on one dataset, judged in one way."""
 
     dataset: Name = Field(description="name of a dataset")
     task: Annotated[Chosen, Choice("task")] = Field("field_to_field", description="the family of models")
     normalize: Normalize = Field(Normalize(), description="how fields are made dimensionless")
+    styles: dict[Parameter, Style] = Field(
+        {}, description="what a styled model is told of a sample: redshift, omega_m, growth or one of its parameters"
+    )
     crops: Crops = Field(description="what one training example is")
     model: Annotated[Chosen, Choice("model")] = Field(description="the network")
     loss: Annotated[OneOrMore, Choice("loss", weighted=True)] = Field(

@@ -4,17 +4,13 @@ import csv
 import io
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from ..errors import DataError
-from ..physics.cosmology import growth
 from .readers import named, printable
 
-__all__ = ["KNOWN", "TOLD", "Numbers", "Styles", "names_in", "read", "refuse_missing"]
+__all__ = ["KNOWN", "TOLD", "Numbers", "names_in", "read", "refuse_missing"]
 
 Numbers = dict[str, float]  # parameter -> value
 KNOWN = ("redshift", "omega_m")  # of every sample, whether a table says them or not
@@ -81,40 +77,3 @@ def names_in(path: str | Path) -> list[str]:
             return [name.strip() for name in next(csv.reader(stream), []) if name.strip() != "id"]
     except (OSError, ValueError, csv.Error):
         return []
-
-
-class Styles:
-    """The numbers of a sample that a network is told beside its field: (value - shift) / spread of each.
-
-    chosen: name -> {"shift": number or None, "spread": number or None}, or names alone; what is not given is the mean
-        and the standard deviation over the `training` samples, 1 if they agree
-    Raises DataError on a name that the samples do not have.
-    """
-
-    def __init__(self, chosen: Mapping[str, Mapping] | Sequence[str], training: Sequence[Any]) -> None:
-        self.names = list(chosen)
-        given = chosen if isinstance(chosen, Mapping) else {name: {} for name in chosen}
-        values = np.array([self._raw(sample) for sample in training]).reshape(len(training), len(self.names))
-        self.shift = np.array([_or(given[n].get("shift"), v.mean()) for n, v in zip(self.names, values.T, strict=True)])
-        spread = [_or(given[n].get("spread"), v.std()) for n, v in zip(self.names, values.T, strict=True)]
-        self.spread = np.array([value if value > 0 else 1.0 for value in spread])
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def of(self, sample: Any) -> np.ndarray:
-        """(styles,) float32."""
-        return ((self._raw(sample) - self.shift) / self.spread).astype("f4")
-
-    def _raw(self, sample: Any) -> np.ndarray:
-        known = {"redshift": sample.redshift, "omega_m": sample.omega_m, **sample.parameters}
-        if "growth" in self.names:
-            known.setdefault("growth", growth(sample.redshift, sample.omega_m))
-        if missing := [name for name in self.names if name not in known]:
-            expected = f"expected one of {', '.join([*TOLD, *sample.parameters])}"
-            raise DataError(f"styles: sample {sample.id!r} has no number {missing[0]!r}; {expected}")
-        return np.array([known[name] for name in self.names], float)
-
-
-def _or(given: float | None, otherwise: float) -> float:
-    return float(otherwise if given is None else given)

@@ -10,6 +10,7 @@ from torch.export import Dim
 
 from .. import models
 from ..data.catalogue import Sample
+from ..errors import ConfigError
 from ..registry import register
 from ..tasks.field_to_field import FieldToField
 from .normalize import Normal, normal
@@ -39,6 +40,8 @@ class Emulator(nn.Module):
 @register("export", "field_to_field")
 def field_to_field(task: FieldToField) -> Exportable:
     """The network as inference runs it, on whole boxes or on parts with their halo; float32 throughout."""
+    if task.styles:
+        raise ConfigError(f"styles: a network that is told {', '.join(task.styles.names)} has no exported form yet")
     sample = task.samples().predict[0]
     network, tile, halo = task.network(sample)
     options = dict(task.settings["model"])

@@ -14,6 +14,7 @@ from ..data.augment import Symmetry, draw, draw_change
 from ..data.catalogue import Sample
 from ..data.fields import Fields
 from ..data.normalize import Normalizer
+from ..data.styles import Styles
 from ..errors import ConfigError, DataError
 from ..losses.frame import Frame
 from ..metrics import compare
@@ -40,6 +41,7 @@ class FieldToField:
         self.masked = any(part.nonfinite for s in samples for parts in s.fields.values() for part in parts)
         self.fields = Fields(mask=self.masked)
         self.normal = {side: self._normalizer(side) for side in ("input", "target")}
+        self.styles = Styles(self.settings["styles"], study.catalogue.training(study.fold))
         self.modules = {"model": self._network(study.crops.padding)}
         self.loss = losses.build(self.settings["loss"])
         self.place = self._place()
@@ -78,7 +80,7 @@ class FieldToField:
         if (scale := models.geometry_of(name, options).scale) != 1:
             raise ConfigError(f"model.name: {name!r} makes fields {scale} times finer; expected one of the same grid")
         channels = first.shape("input")[0], first.shape("target")[0]
-        return models.build(name, options, *channels, len(first.box_size), padding)
+        return models.build(name, options, *channels, len(first.box_size), padding, len(self.styles))
 
     # ---- examples
 
@@ -95,7 +97,8 @@ class FieldToField:
     def item(self, example: Example, rng: np.random.Generator | None) -> tuple[np.ndarray, ...]:
         """(input with halo (C, *(n + 2 halo)), target (C', *n)), normalised, float32.
 
-        For a loss that asks for it, shift and spread of the target's channels, (C',) each, are behind them.
+        Behind them are the styles (S,), if there are any, and for a loss that asks for it shift and spread of the
+        target's channels, (C',) each.
         """
         name, start = example
         sample, crops = self.study.catalogue[name], self.study.crops
@@ -107,7 +110,11 @@ class FieldToField:
         source = self._block(sample, "input", start, crops.size, halo, symmetry)
         target = self._block(sample, "target", start, crops.size, (0,) * len(halo), symmetry)
         changed = self._changed(rng, sample, source, target)
-        return (*changed, *(self._constants(sample) if self.loss.wants_frame else ()))
+        return (*changed, *self._style(sample), *(self._constants(sample) if self.loss.wants_frame else ()))
+
+    def _style(self, sample: Sample) -> tuple[np.ndarray, ...]:
+        """What the network is told beside the field."""
+        return (self.styles.of(sample),) if self.styles else ()
 
     def _constants(self, sample: Sample) -> tuple[np.ndarray, ...]:
         constants = self.normal["target"].scaling.constants(sample) or (np.zeros(1), np.ones(1))
@@ -168,8 +175,9 @@ class FieldToField:
 
     def measure(self, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
         """The loss and, if it is a sum, its terms."""
-        source, target, *constants = batch
-        prediction = self.modules["model"](source).float()
+        told = 1 if self.styles else 0
+        source, target, style, constants = *batch[:2], batch[2 : 2 + told], batch[2 + told :]
+        prediction = self.modules["model"](source, *style).float()
         if self.masked:  # where the target is not finite there is nothing to learn
             finite = torch.isfinite(target)
             prediction, target = torch.where(finite, prediction, 0.0), torch.where(finite, target, 0.0)
@@ -211,9 +219,10 @@ class FieldToField:
     def _predict_tile(self, network: nn.Module, sample: Sample, tile: Tile, halo: tuple[int, ...]) -> np.ndarray:
         source = self._block(sample, "input", tile.start, tile.shape, halo, None)
         device = next(network.parameters()).device
+        inputs = [torch.from_numpy(array)[None].to(device) for array in (source, *self._style(sample))]
         precision = self.settings["inference"]["precision"]
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            output = network(torch.from_numpy(source)[None].to(device))[0].float().cpu().numpy()
+            output = network(*inputs)[0].float().cpu().numpy()
         return self.normal["target"].inverse(output, sample)
 
     def _with_padding(self, padding: str) -> nn.Module:

@@ -33,6 +33,9 @@ def check(path, value, raw=None):
         (f"{D}/source", {**FILES, "periodic": False}, "experiments.vnet.model.padding: periodic, but the dataset is not"),
         (f"{E}/training", {"batch_size": 3, "gpus": 2, "nodes": 2}, "experiments.vnet.training.batch_size: 3, for 4 processes (training.gpus x training.nodes); expected at least 4"),
         (f"{E}/training", {"device": "cuda:1", "gpus": 2}, "experiments.vnet.training.device: cuda:1 for 2 processes; expected auto, cuda or cpu"),
+        (f"{E}/styles", {"omega_m": {}}, "experiments.vnet.styles: omega_m, but model.name 'vnet' takes none; expected displacement_velocity or styled_vnet"),
+        (f"{E}/model", "styled_vnet", "experiments.vnet.styles: none, but model.name 'styled_vnet' needs some, such as omega_m or growth"),
+        (E, small()["experiments"]["vnet"] | {"model": "styled_vnet", "styles": {"omega_b": {}}}, "experiments.vnet.styles.omega_b: the samples have no such number; did you mean 'omega_m'?"),
         (f"{E}/training/initial_weights", "none.pt", "experiments.vnet.training.initial_weights: no such file 'none.pt'; expected a path from /"),
         (f"{E}/training/initial_weights", ".", "experiments.vnet.training.initial_weights: no such file '.'; expected"),
         ("ablations", {"d": {"of": "vnet", "vary": {"model.depth": [2, 7]}}}, "ablations.d (model.depth = 7): experiments.vnet.model.depth: 7; at most 6"),
@@ -47,6 +50,7 @@ def test_the_line_of_a_refusal(path, value, line):
 @pytest.mark.parametrize(
     "path, value",
     [
+        (E, small()["experiments"]["vnet"] | {"model": "styled_vnet", "styles": {"omega_m": {}, "growth": {"shift": 0.0}}}),
         (f"{E}/inference", {"tile": 1000}), (f"{E}/crops/size", [32, 32, 32]), (f"{D}/source", FILES),
         (f"{D}/folds", {"given": [[f"{i:04d}" for i in range(6)], [f"{i:04d}" for i in range(6, 12)]]}),
         (f"{E}/model", {"name": "unet", "padding": "zero", "depth": 5}),

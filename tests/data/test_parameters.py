@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from m2m_core.data.catalogue import Catalogue, inspected
-from m2m_core.data.parameters import Styles, names_in, read
+from m2m_core.data.parameters import names_in, read
 from m2m_core.data.sources import hdf5, inventory, npy, places
+from m2m_core.data.styles import Styles
 from m2m_core.errors import DataError
 from m2m_core.physics.cosmology import growth
 
@@ -97,18 +98,18 @@ def samples_of(*omega_m):
 
 def test_styles_are_of_the_training_samples_alone_unless_given():
     training = samples_of(0.2, 0.4)
-    styles = Styles(["omega_m", "b"], training)
+    styles = Styles({"omega_m": {}, "b": {}}, training)
     assert np.allclose([styles.of(s) for s in training], [[-1, 0], [1, 0]], atol=1e-6)  # b does not differ
     (other,) = samples_of(0.6)
     assert np.allclose(styles.of(other), [3, 0], atol=1e-6)
     given = Styles({"omega_m": {"shift": 0.3, "spread": 0.2}, "growth": {"shift": 0.0, "spread": 1.0}}, training)
     assert np.allclose(given.of(other), [1.5, growth(1.0, 0.6)]) and given.of(other).dtype == np.float32
-    assert len(Styles([], training)) == 0 and Styles([], training).of(other).shape == (0,)
+    assert len(Styles({}, training)) == 0 and Styles({}, training).of(other).shape == (0,)
 
 
 def test_a_style_that_no_sample_has():
     with pytest.raises(DataError, match="has no number 'sigma8'; expected one of redshift, omega_m, growth, b"):
-        Styles(["sigma8"], samples_of(0.3))
+        Styles({"sigma8": {}}, samples_of(0.3))
 
 
 def test_the_first_line_alone_is_read_for_names(tmp_path):

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from m2m_core.data.augment import Symmetry, draw
+from m2m_core.data.catalogue import Catalogue
 from m2m_core.data.catalogue import build as catalogued
 from m2m_core.errors import ConfigError, DataError
 from m2m_core.tasks.protocol import build
@@ -184,6 +185,29 @@ def test_factors_and_offsets_are_those_of_both_sides_and_of_training_alone(tmp_p
     np.testing.assert_allclose(lines[0], lines[1], rtol=1e-3, atol=1e-4)
     assert not np.allclose(lines[0], [1, 0], atol=1e-2)
     assert all(map(np.array_equal, task.item(example, None), plain.item(example, None)))
+
+
+# ---- styles
+
+
+def test_a_styled_network_is_told_the_numbers_of_its_sample(tmp_path):
+    """In training and in prediction: another matter density, another field."""
+    catalogue = fields(tmp_path)
+    samples = tuple(replace(s, parameters={"sigma_8": 0.7 + 0.05 * i}) for i, s in enumerate(catalogue))
+    model = {"name": "styled_vnet", "width": 2, "depth": 1, "padding": "periodic"}
+    styles = {"sigma_8": {"shift": 0.8, "spread": 0.1}, "growth": {}}
+    task = task_of(Catalogue(samples), model=model, styles=styles)
+    example = task.samples().fit[0]
+    source, target, style = task.item(example, None)
+    assert np.allclose(style, [(task.study.catalogue[example[0]].parameters["sigma_8"] - 0.8) / 0.1, 0], atol=1e-5)
+    batch = task.collate([task.item(task.samples().fit[i], np.random.default_rng(i)) for i in range(2)])
+    assert batch[2].shape == (2, 2)
+    before = float(task.step(batch)["loss"])
+    assert float(task.measure(batch)["loss"]) != before
+    task.modules["model"].eval()
+    sample = task.samples().predict[0]
+    other = replace(sample, parameters={"sigma_8": 1.5})
+    assert not np.allclose(task.predict(sample).whole(), task.predict(other).whole())
 
 
 def by_hand(symmetry: Symmetry, field, vector):

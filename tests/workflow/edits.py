@@ -7,6 +7,7 @@ from pathlib import Path
 
 from m2m_core import config, door, registry, schema
 from m2m_core.errors import M2MError
+from m2m_core.models import is_styled
 
 from .conftest import TINY
 
@@ -56,6 +57,9 @@ SPECIAL = {  # keys whose value says nothing about another that would do: (path,
     "crops.stop": ("experiments.tiny.crops", {"size": 4}, {"size": 4, "stop": 4}),
     "crops.size": ("experiments.tiny.crops.size", 8, 4),
     "loss.weight": ("experiments.tiny.loss", ["mse", "mae"], ["mse", {"name": "mae", "weight": 2.0}]),
+    "styles": ("experiments.tiny.styles", {"omega_m": {}}, {"omega_m": {}, "redshift": {}}),
+    "styles.shift": ("experiments.tiny.styles.omega_m", {}, {"shift": 0.5}),
+    "styles.spread": ("experiments.tiny.styles.omega_m", {}, {"spread": 0.5}),
     "inference.tile": ("experiments.tiny.inference.tile", None, 4),
     "training.augment": ("experiments.tiny.training.augment", ["flip"], ["flip", "permute"]),
     "training.initial_weights.path": ("experiments.tiny.training.initial_weights", *WEIGHTS),
@@ -115,8 +119,12 @@ def base(path: str) -> dict:
         tiny["normalize"] = {"input": {}, "target": {}}
     elif parts[0] in ("model", "loss", "optimizer", "schedule") and len(parts) == 3:
         tiny[parts[0]] = {"name": parts[1], **(_model(parts[1]) if parts[0] == "model" else {})}
+        if parts[0] == "model" and is_styled(parts[1]):
+            tiny["styles"] = {"omega_m": {}}
         if parts[0] == "loss":
             tiny["normalize"]["target"] = "identity"  # which every loss takes
+    elif parts[0] == "styles":
+        tiny.update(model={"name": "styled_vnet", **MODEL}, styles={"omega_m": {}})
     elif parts[0] == "evaluation":
         tiny["evaluation"] = ["mean_square_error", "power_spectrum"]
         if parts[2] != "name":
