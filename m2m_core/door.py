@@ -50,6 +50,7 @@ def check(config: Config) -> Config:
             _check_processes(experiment.training)
             _check_weights(experiment.training)
             _check_styles(experiment, config.datasets[experiment.dataset])
+            _check_parts(experiment, config.datasets[experiment.dataset])
             _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
             _check_loss(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
     for name, probes in config.probes.items():
@@ -146,6 +147,18 @@ def _check_styles(experiment: Experiment, dataset: Dataset) -> None:
 
 def _styled() -> str:
     return " or ".join(name for name in registry.entries("model") if is_styled(name))
+
+
+def _check_parts(experiment: Experiment, dataset: Dataset) -> None:
+    """A normalisation for each part of a field, where parts are named."""
+    for side in ("input", "target"):
+        named = {name for name in experiment.normalize.normals(side) if name}
+        patterns = dict(dataset.source).get(side)
+        known = set(patterns) if isinstance(patterns, dict) else set()
+        if unknown := sorted(named - known):
+            raise ConfigError(f"{joined(f'normalize.{side}', unknown[0])}: no such part; {hint(unknown[0], known)}")
+        if named and (lacking := sorted(known - named)):
+            raise ConfigError(f"{joined(f'normalize.{side}', lacking[0])}: missing; expected each part of the field")
 
 
 def _check_crops(experiment: Experiment, dataset: Dataset, space: tuple[int, ...] | None) -> None:

@@ -131,12 +131,19 @@ def _section(path: str, node: dict[str, Any], schema: dict[str, Any], told: set[
             if section["title"] not in told:
                 told.add(section["title"])
                 yield from ["", *_section(f"{inner}{name}", section, schema, told)]
-        for kind in value.get("x-choice", {}).get("kinds", []) + value.get("x-names", []):
+        for kind in _kinds(value):
             yield from ["", *_kind(inner, kind)]
         if value.get("x-choice", {}).get("weighted"):
             term = Term.model_json_schema()
             yield from [f"Of a list of these `{inner}` is the weighted sum; each takes, beside its options:", ""]
             yield from _table(term, term)
+
+
+def _kinds(node: dict[str, Any]) -> list[str]:
+    """The kinds of code that a key names, be it as one of several things that it takes."""
+    options = [*node.get("anyOf", []), *([node["items"]] if "items" in node else [])]
+    named = [] if any("$ref" in option for option in options) else [k for option in options for k in _kinds(option)]
+    return list(dict.fromkeys([*node.get("x-choice", {}).get("kinds", []), *node.get("x-names", []), *named]))
 
 
 def _level(path: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from . import registry
 from .config import Config, Dataset, Experiment
+from .config.keys import Normal
 from .errors import ConfigError
 from .files import digest
 from .provenance import code_of, fingerprint
@@ -92,22 +93,32 @@ class Stages:
         return self._with_code(keys, "m2m_core.data.stage", *self._readers(dataset), *sources)
 
     def moments(self, dataset: str, transform: str) -> dict[str, Any]:
-        """One pass over all fields of a dataset under one transform."""
-        keys = {"transform": transform, "on_nonfinite": self.config.datasets[dataset].on_nonfinite}
-        code = [find("transform", transform), *self._readers(dataset)]
+        """One pass over all fields of a dataset under one transform, or under a chain joined by hyphens."""
+        names = transform.split("-")
+        keys = {
+            "transform": names[0] if len(names) == 1 else names,
+            "on_nonfinite": self.config.datasets[dataset].on_nonfinite,
+        }
+        code = [*(find("transform", name) for name in names), *self._readers(dataset)]
         return self._with_code(keys, "m2m_core.statistics", *code)
 
     # ---- of an experiment
 
     def transforms(self, experiment: str) -> list[str]:
-        """The transforms whose moments an experiment needs."""
-        normalize = self.config.experiments[experiment].normalize
-        return sorted({normalize.input.transform, normalize.target.transform})
+        """The transforms whose moments an experiment needs; a chain is joined by hyphens."""
+        return sorted({_chain(normal) for normal in self._normals(self._of(experiment))})
+
+    def sketched(self, experiment: str) -> list[str]:
+        """Those whose quantiles a scaling needs as well."""
+        normals = self._normals(self._of(experiment))
+        return sorted({_chain(normal) for normal in normals if _scaling(normal) in registry.entries("quantiles")})
 
     def statistics(self, experiment: str) -> dict[str, Any]:
         """Moments pooled over the training samples of a fold."""
         keys = {"normalize": self._of(experiment).model_dump()["normalize"]}
-        return self._with_code(keys, "m2m_core.statistics")
+        names = {_scaling(normal) for normal in self._normals(self._of(experiment))}
+        code = [find("quantiles", name) for name in sorted(names & registry.entries("quantiles").keys())]
+        return self._with_code(keys, "m2m_core.statistics", *code)
 
     def crops(self, experiment: str) -> dict[str, Any]:
         """The lattice of crops; of the model only its geometry matters."""
@@ -151,9 +162,9 @@ class Stages:
         """One file that holds a trained model with its normalisation."""
         task = self._chosen(experiment, "task")["name"]
         entry = find("export", task, f"{self.config.origin(experiment)}.task: it has no exported form")
-        normal = self._of(experiment).model_dump()["normalize"].values()
-        torch_kinds = {"torch_transform": "transform", "torch_scaling": "scaling"}
-        pairs = {(kind, n[chosen]) for n in normal for kind, chosen in torch_kinds.items()}
+        normals = self._normals(self._of(experiment))
+        pairs = {("torch_transform", name) for normal in normals for name in _chain(normal).split("-")}
+        pairs |= {("torch_scaling", _scaling(normal)) for normal in normals}
         code = [find(*pair) for pair in sorted(pairs) if pair[1] in registry.entries(pair[0])]
         keys = {"task": task, "experiment": experiment, "inference": self._of(experiment).inference.model_dump()}
         return self._with_code(
@@ -257,9 +268,13 @@ class Stages:
         named = [(kind, name) for kind in CHOSEN for name in _names(getattr(chosen, kind))]
         named += [("geometry", name) for kind, name in named if kind == "model"]
         entries = [find(kind, name) for kind, name in named if kinds is None or kind in kinds]
-        normal = chosen.model_dump()["normalize"].values()
-        entries += [find(kind, n[kind]) for n in normal for kind in ("transform", "scaling")]
+        normals = self._normals(chosen)
+        entries += [find("transform", name) for normal in normals for name in _chain(normal).split("-")]
+        entries += [find("scaling", _scaling(normal)) for normal in normals]
         return entries + self._readers(chosen.dataset)
+
+    def _normals(self, chosen: Experiment) -> list[Normal]:
+        return [normal for side in ("input", "target") for normal in chosen.normalize.normals(side).values()]
 
     def _readers(self, dataset: str) -> list[Entry]:
         """What reads the files of a dataset: HDF5 where they are made here, any format where they are found."""
@@ -278,3 +293,12 @@ def _names(chosen: Any) -> list[str]:
 def _content(path: str) -> str | None:
     """The sha256 of a file that the config names; the door says so if it is not there."""
     return digest(path) if Path(path).is_file() else None
+
+
+def _chain(normal: Normal) -> str:
+    """The transforms of a field as a file is named after them."""
+    return normal.transform if isinstance(normal.transform, str) else "-".join(normal.transform)
+
+
+def _scaling(normal: Normal) -> str:
+    return normal.scaling if isinstance(normal.scaling, str) else normal.scaling["name"]

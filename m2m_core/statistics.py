@@ -1,29 +1,38 @@
-"""Statistics of fields: moments of every channel in one pass over the data, pooled over any set of samples."""
+"""Statistics of fields: moments, and quantiles, of every channel in one pass over the data, pooled over any samples."""
 
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
+from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from . import registry
 from .data.catalogue import Catalogue, Part, Sample
-from .data.normalize import Identity, Transform
-from .data.normalize import transform as find_transform
+from .data.normalize import edges, normals
+from .data.quantiles import FRACTIONS, Histogram, Sketch, pooled
 from .data.readers import Array, header, named, open_array, printable
 from .data.scan import HIGHEST, tiles
+from .data.transforms import Identity, Transform
+from .data.transforms import transform as find_transform
 from .errors import DataError
 from .files import write_text
 
-__all__ = ["Moments", "moments", "of_fold", "pool", "read_moments", "write_moments"]
+__all__ = [
+    "Moments", "Quantiles", "moments", "of_fold", "pool", "quantiles", "read_moments", "read_quantiles",
+    "write_moments", "write_quantiles",
+]  # fmt: skip
 
 BLOCK = 2**17  # values: with their float64 copy they stay in the second-level cache
 LANE = 2**12  # values of a dot product: short enough that BLAS starts no threads
 ONES = np.ones(LANE)
+SKETCHED = ("sample", "field", "channel", "count", "knots")  # columns of a table of quantiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +51,30 @@ class Moments:
     rest: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """A sketch of the distribution of one channel of one field of one sample."""
+
+    sample: str
+    field: str
+    channel: int
+    sketch: Sketch
+
+
 def moments(
-    catalogue: Catalogue, transform: str = "identity", names: Sequence[str] = ("input", "target")
+    catalogue: Catalogue, transform: str | Sequence[str] = "identity", names: Sequence[str] = ("input", "target")
 ) -> list[Moments]:
     """One row a sample, field and channel, of the transformed values, in float64 and one pass over each file."""
-    function = find_transform(transform)
-    wanted = [name for name in names if name in catalogue.fields]
-    scratch = np.empty(BLOCK)
-    return [row for sample in catalogue for name in wanted for row in _field(sample, name, function, scratch)]
+    found = _pass(catalogue, partial(Channel, find_transform(transform), np.empty(BLOCK)), names)
+    return [channel.row(*place) for *place, channel in found]
+
+
+def quantiles(
+    catalogue: Catalogue, transform: str | Sequence[str] = "identity", names: Sequence[str] = ("input", "target")
+) -> list[Quantiles]:
+    """The same of their distribution; memory: 8 MiB a channel of a sample."""
+    found = _pass(catalogue, partial(Distribution, find_transform(transform), np.empty(BLOCK)), names)
+    return [channel.row(*place) for *place, channel in found]
 
 
 def pool(rows: Iterable[Moments], sample_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -75,16 +100,57 @@ def pool(rows: Iterable[Moments], sample_ids: Iterable[str]) -> dict[str, dict[s
 
 
 def of_fold(
-    normalize: Mapping[str, Mapping[str, str]], files: Iterable[str | Path], training: Iterable[Sample]
+    normalize: Mapping[str, Any], files: Iterable[str | Path], training: Iterable[Sample]
 ) -> dict[str, dict[str, Any]]:
-    """Pooled moments of the training samples, each field ("input", "target") under the transform it is normalised by.
+    """Pooled moments of the training samples, each field or part under the transform it is normalised by.
 
-    `files`: tables of moments, named after their transforms.
+    Where its scaling needs quantiles: "quantiles", part of the values below -> one number a channel.
+    `files`: tables of moments, named after their transforms, and of quantiles.
     """
-    tables = {Path(file).stem: read_moments(file) for file in files}
-    ids = [sample.id for sample in training]
-    pooled = {name: pool(rows, ids) for name, rows in tables.items()}
-    return {field: pooled[chosen["transform"]][field] for field, chosen in normalize.items()}
+    training = list(training)
+    tables = {path.stem: _read(path) for path in map(Path, files)}
+    return {field: _of_field(chosen, field, tables, training) for field, chosen in normalize.items()}
+
+
+def _of_field(
+    chosen: Mapping[str, Any], field: str, tables: Mapping[str, list], training: Sequence[Sample]
+) -> dict[str, Any]:
+    parts = normals(chosen)
+    places = edges(chosen, [part.shape[0] for part in training[0].parts(field)], field)
+    found = [
+        _of_part(part, field, range(*place), tables, [sample.id for sample in training])
+        for part, place in zip(parts.values(), pairwise(places), strict=True)
+    ]
+    return _joined(found)
+
+
+def _of_part(
+    part: Mapping[str, Any], field: str, channels: range, tables: Mapping[str, list], ids: Sequence[str]
+) -> dict[str, Any]:
+    name = part["transform"] if isinstance(part["transform"], str) else "-".join(part["transform"])
+    rows = [row for row in tables[name] if row.field == field and row.channel in channels]
+    pooled_moments = pool(rows, ids)[field]
+    if not (fractions := _fractions(part["scaling"])):
+        return pooled_moments
+    rows = [row for row in tables[f"{name}.quantiles"] if row.field == field and row.channel in channels]
+    return {**pooled_moments, "quantiles": _pool_quantiles(rows, ids, fractions)}
+
+
+def _fractions(scaling: str | Mapping[str, Any]) -> tuple[float, ...]:
+    """The quantiles that a scaling needs."""
+    options = {"name": scaling} if isinstance(scaling, str) else dict(scaling)
+    name = options.pop("name")
+    return registry.load("quantiles", name)(**options) if name in registry.entries("quantiles") else ()
+
+
+def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The statistics of a field from those of its parts, in the order of channels; null where a part needs none."""
+    words = dict.fromkeys(word for part in parts for word in part if word != "quantiles")
+    joined: dict[str, Any] = {word: [number for part in parts for number in part[word]] for word in words}
+    if asked := dict.fromkeys(q for part in parts for q in part.get("quantiles", {})):
+        found = [(part.get("quantiles", {}), [None] * len(part["mean"])) for part in parts]
+        joined["quantiles"] = {q: [number for known, none in found for number in known.get(q, none)] for q in asked}
+    return joined
 
 
 def write_moments(path: str | Path, rows: Iterable[Moments]) -> None:
@@ -96,6 +162,30 @@ def write_moments(path: str | Path, rows: Iterable[Moments]) -> None:
     write_text(path, stream.getvalue())
 
 
+def write_quantiles(path: str | Path, rows: Iterable[Quantiles]) -> None:
+    """Publish the rows as CSV, the values of a sketch in one column."""
+    cells = ([r.sample, r.field, r.channel, r.sketch.count, " ".join(map(repr, r.sketch.knots))] for r in rows)
+    lines = (",".join(map(str, row)) for row in ([*SKETCHED], *cells))
+    write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def read_quantiles(path: str | Path) -> list[Quantiles]:
+    """The rows of a CSV file; DataError names the file when it is damaged."""
+    with named(path, "table of quantiles"):
+        text = Path(path).read_text(encoding="utf-8")
+        head, *rows = (line.split(",") for line in text.splitlines())
+        if tuple(head) != SKETCHED or not text.endswith("\n"):
+            raise DataError(f"{printable(path)}: another header, or cut short; expected a table of quantiles")
+        return [_quantiles(*row) for row in rows]
+
+
+def _quantiles(sample: str, field: str, channel: str, count: str, knots: str) -> Quantiles:
+    values = tuple(map(float, knots.split()))
+    if len(values) != (len(FRACTIONS) if int(count) else 0):
+        raise ValueError(f"{len(values)} numbers; expected {len(FRACTIONS)}")
+    return Quantiles(sample, field, int(channel), Sketch(int(count), values))
+
+
 def read_moments(path: str | Path) -> list[Moments]:
     """The rows of a CSV file; DataError names the file when it is damaged."""
     with named(path, "table of moments"):
@@ -104,6 +194,10 @@ def read_moments(path: str | Path) -> list[Moments]:
             raise DataError(f"{printable(path)}: another header; expected a table of moments")
         kinds = [field.type for field in fields(Moments)]
         return [Moments(*(kind(text) for kind, text in zip(kinds, row, strict=True))) for row in rows]
+
+
+def _read(path: Path) -> list:
+    return read_quantiles(path) if path.stem.endswith(".quantiles") else read_moments(path)
 
 
 # ---- pooling
@@ -129,23 +223,35 @@ def _pooled(members: Sequence[Moments]) -> dict[str, float]:
     return {"count": count, "mean": mean + rest, "std": std, "min": low, "max": high}
 
 
+def _pool_quantiles(
+    rows: Sequence[Quantiles], ids: Iterable[str], fractions: Iterable[float]
+) -> dict[str, list[float]]:
+    chosen = set(ids)
+    channels: dict[int, list[Sketch]] = {}
+    for row in rows:
+        if row.sample in chosen and row.sketch.count:
+            channels.setdefault(row.channel, []).append(row.sketch)
+    return {repr(q): [pooled(channels[channel], q) for channel in sorted(channels)] for q in fractions}
+
+
 # ---- one pass
 
 
-def _field(sample: Sample, name: str, transform: Transform, scratch: np.ndarray) -> Iterator[Moments]:
-    channel = 0
-    for part in sample.parts(name):
-        for one in _part(part, transform, scratch):
-            yield one.row(sample.id, name, channel)
-            channel += 1
+def _pass(catalogue: Catalogue, begin: Callable[[], Any], names: Sequence[str]) -> Iterator[tuple[str, str, int, Any]]:
+    """(sample, field, channel, what `begin` made and all values of the channel were added to)."""
+    for sample in catalogue:
+        for name in names:
+            if name in catalogue.fields:
+                channels = (channel for part in sample.parts(name) for channel in _part(part, begin))
+                yield from ((sample.id, name, number, channel) for number, channel in enumerate(channels))
 
 
-def _part(part: Part, transform: Transform, scratch: np.ndarray) -> "list[Channel]":
+def _part(part: Part, begin: Callable[[], Any]) -> list[Any]:
     now = header(part.file, part.dataset)
     if (now.size, now.shape, now.dtype) != (part.size, part.shape, part.dtype):
         raise DataError(f"{printable(part.file)}: changed since the catalogue was made")
     array = open_array(part.file, part.dataset)
-    channels = [Channel(transform, scratch) for _ in range(part.shape[0])]
+    channels = [begin() for _ in range(part.shape[0])]
     for channel, block in _blocks(array):
         channels[channel].add(block)
     return channels
@@ -193,21 +299,11 @@ class Channel:
             self._add(block[start : start + BLOCK])
 
     def _add(self, block: np.ndarray) -> None:
-        values = self.scratch[: len(block)]
-        np.copyto(values, block)
-        if self.transform is not Identity and block.dtype.itemsize > 4:
-            values[np.abs(values) > HIGHEST] = np.nan  # training reads float32
-        values = self.transform.forward(values)
-        seen = block if self.transform is Identity else values
-        low, high = float(seen.min()), float(seen.max())
-        if not (-HIGHEST <= low and high <= HIGHEST):
-            values = values[np.abs(values) <= HIGHEST]
-            self.nonfinite += len(block) - len(values)
-            if not len(values):
-                return
-            low, high = float(values.min()), float(values.max())
-        self.low, self.high = min(self.low, low), max(self.high, high)
-        self._sum(values)
+        values, low, high = _transformed(self.transform, block, self.scratch)
+        self.nonfinite += len(block) - len(values)
+        if len(values):
+            self.low, self.high = min(self.low, low), max(self.high, high)
+            self._sum(values)
 
     def _sum(self, values: np.ndarray) -> None:
         if self.pivot is None:
@@ -231,6 +327,40 @@ class Channel:
         return Moments(
             sample, field, channel, self.count, mean, max(m2, 0.0), self.low, self.high, self.nonfinite, rest
         )
+
+
+class Distribution:
+    """The histogram of one channel; parameters as of `Channel`."""
+
+    def __init__(self, transform: Transform, scratch: np.ndarray) -> None:
+        self.transform, self.scratch = transform, scratch
+        self.histogram = Histogram()
+
+    def add(self, block: np.ndarray) -> None:
+        """Take in any number of values, 1-D, in the dtype of the file."""
+        for start in range(0, len(block), BLOCK):
+            values, _, _ = _transformed(self.transform, block[start : start + BLOCK], self.scratch)
+            if len(values):
+                self.histogram.add(values, _pivot(values))
+
+    def row(self, sample: str, field: str, channel: int) -> Quantiles:
+        """The sketch."""
+        return Quantiles(sample, field, channel, self.histogram.sketch())
+
+
+def _transformed(transform: Transform, block: np.ndarray, scratch: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """The values of a block that are finite after the transform, in float64, with the least and the greatest."""
+    values = scratch[: len(block)]
+    np.copyto(values, block)
+    if transform is not Identity and block.dtype.itemsize > 4:
+        values[np.abs(values) > HIGHEST] = np.nan  # training reads float32
+    values = transform.forward(values)
+    seen = block if transform is Identity else values
+    low, high = float(seen.min()), float(seen.max())
+    if not (-HIGHEST <= low and high <= HIGHEST):
+        values = values[np.abs(values) <= HIGHEST]
+        low, high = (float(values.min()), float(values.max())) if len(values) else (math.inf, -math.inf)
+    return values, low, high
 
 
 def _pivot(values: np.ndarray) -> float:

@@ -207,7 +207,9 @@ def _node(schema: Schema, path: Iterable[int | str]) -> Schema:
     """The node that describes what lies at `path`, empty where the schema says nothing."""
     nodes: list[Schema] = [schema]
     for part in path:
-        nodes = [child for node in nodes for option in _options(node, schema) for child in _children(option, part)]
+        options = [option for node in nodes for option in _options(node, schema)]
+        named = [option["properties"][part] for option in options if part in option.get("properties", {})]
+        nodes = named or [child for option in options for child in _children(option, part)]
     return nodes[0] if len(nodes) == 1 else {"anyOf": nodes} if nodes else {}
 
 

@@ -112,6 +112,15 @@ def test_a_transform_adds_its_moments_and_leaves_the_others():
     assert old["moments"]["identity"] == new["moments"]["identity"]
 
 
+def test_a_scaling_asks_for_quantiles_and_a_chain_for_moments_of_its_own():
+    robust = {"transform": ["log", "log1p"], "scaling": {"name": "robust", "low": 0.1}}
+    raw = changed(f"{E}/normalize", {"input": "robust", "target": robust}, changed(f"{D}/source", OF_FILES))
+    stages = Stages(config.parse(raw))
+    assert stages.transforms("vnet") == stages.sketched("vnet") == ["identity", "log-log1p"]
+    assert stages.moments("nbody", "log-log1p")["transform"] == ["log", "log1p"]
+    assert Stages(config.parse(small())).sketched("vnet") == []
+
+
 def test_what_may_change_without_a_new_training_is_a_listed_set():
     assert RUNNING == ("workers", "save_steps", "save_minutes", "keep", "gpus", "nodes", "threads")
     stages = Stages(config.parse(small()))

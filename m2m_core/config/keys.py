@@ -23,6 +23,7 @@ Device = Annotated[
 ]
 Parameter = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 Scaling = Annotated[str, Names("scaling", "transform")]
+Transform = Annotated[str, Names("transform")]
 Values = Annotated[list[Any], Field(min_length=1, max_length=1000)]
 Bound = Annotated[int, Field(ge=-MANY, le=MANY)] | Number
 SERIES = 1000  # experiments that one ablation may make
@@ -88,15 +89,32 @@ class Dataset(Section):
 class Normal(Section):
     """How a field is made dimensionless: a pointwise transform, then a scaling of each channel."""
 
-    transform: Annotated[str, Names("transform")] = Field("identity", description="pointwise, with an exact inverse")
-    scaling: Annotated[str, Names("scaling")] = Field("identity", description="shift and spread of each channel")
+    transform: Transform | Annotated[list[Transform], Field(min_length=1, max_length=9)] = Field(
+        "identity", description="pointwise, with an exact inverse; or several, applied in order"
+    )
+    scaling: Annotated[Chosen, Choice("scaling")] = Field("identity", description="shift and spread of each channel")
+
+
+Whole = Scaling | Normal
+Parts = Annotated[
+    dict[Name, Whole], Field(min_length=1, json_schema_extra={"x-words": "names of parts, each to one of these"})
+]
 
 
 class Normalize(Section):
-    """The normalisation of input and target: the name of a scaling or of a transform, or one of each."""
+    """The normalisation of input and target: a scaling or transform, or one of each; or that of each part by name."""
 
-    input: Scaling | Normal = Field("standardise", description="of the input field")
-    target: Scaling | Normal = Field("standardise", description="of the target field")
+    input: Whole | Parts = Field(
+        "standardise", description="of the input field, or part -> that of the part", union_mode="left_to_right"
+    )
+    target: Whole | Parts = Field(
+        "standardise", description="of the target field, or part -> that of the part", union_mode="left_to_right"
+    )
+
+    def normals(self, side: str) -> dict[str, Any]:
+        """Part -> its normalisation (a Normal once the config is read); "" -> that of an undivided field."""
+        chosen = getattr(self, side)
+        return chosen if isinstance(chosen, dict) else {"": chosen}
 
 
 class Crops(Section):

@@ -111,17 +111,30 @@ def _experiment(experiment: Experiment, where: str, datasets: Collection[str]) -
     if experiment.dataset not in datasets:
         hinted = hint(experiment.dataset, datasets)
         raise ConfigError(f"{where}.dataset: unknown dataset {shown(experiment.dataset)}; {hinted}")
-    sides = {side: _normal(value, f"{where}.normalize.{side}") for side, value in experiment.normalize}
+    sides = {side: _normalized(value, f"{where}.normalize.{side}") for side, value in experiment.normalize}
     experiment = experiment.model_copy(update={"normalize": experiment.normalize.model_copy(update=sides)})
     return _resolved(experiment, where)
+
+
+def _normalized(value: Any, where: str) -> Normal | dict[str, Normal]:
+    """The normalisation of a field, or of each of its parts."""
+    if not isinstance(value, dict):
+        return _normal(value, where)
+    for name in value:
+        if (hinted := hint(name, Normal.model_fields)).startswith("did"):  # no part is meant
+            raise ConfigError(f"{joined(where, name)}: this section has no such key; {hinted}")
+    return {name: _normal(part, joined(where, name)) for name, part in sorted(value.items())}
 
 
 def _normal(value: str | Normal, where: str) -> Normal:
     if isinstance(value, str):
         return Normal(**{Choice("scaling", "transform").kind_of(value, where): value})
-    for kind, name in value:
-        registry.find(kind, name, f"{where}.{kind}")
-    return value
+    names = [value.transform] if isinstance(value.transform, str) else value.transform
+    for name in names:
+        registry.find("transform", name, f"{where}.transform")
+    scaling = Choice("scaling").resolve(value.scaling, f"{where}.scaling")
+    plain = scaling == Choice("scaling").resolve(scaling["name"], where)  # as if it were named alone
+    return Normal(transform=names[0] if len(names) == 1 else names, scaling=scaling["name"] if plain else scaling)
 
 
 def varied(base: Experiment, variant: Variant, datasets: Collection[str]) -> Experiment:

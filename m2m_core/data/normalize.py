@@ -1,142 +1,50 @@
-"""Normalisation: a pointwise transform, then a scaling per channel; both exactly invertible, in place on float32."""
+"""Normalisation: pointwise transforms, then a scaling per channel; both exactly invertible, in place on float32."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import Any, Protocol
 
 import numpy as np
 
 from .. import registry
 from ..errors import DataError
-from ..physics.cosmology import growth
-from ..registry import register
+from .scalings import Constants
+from .transforms import Chain, Transform, transform
 
-__all__ = ["Displacement", "Identity", "Log1p", "MinMax", "NoScaling", "Normalizer", "Standardise", "transform"]
+__all__ = ["Normal", "Normalizer", "Parts", "edges", "normalizer", "normals"]
 
-TYPICAL_DISPLACEMENT = 6.0  # [Mpc/h], at redshift 0: near the one-dimensional rms of LambdaCDM
-Constants = tuple[np.ndarray, np.ndarray]
-
-
-class Transform(Protocol):
-    """A pointwise function and its inverse, both in place, for float32 and float64."""
-
-    domain: str
-
-    @staticmethod
-    def outside(x: np.ndarray) -> np.ndarray: ...
-    @staticmethod
-    def forward(x: np.ndarray) -> np.ndarray: ...
-    @staticmethod
-    def inverse(x: np.ndarray) -> np.ndarray: ...
+Scaling = str | Mapping[str, Any]  # a name, or the name with options
 
 
-@register("transform", "identity")
-class Identity:
-    """Leave the values as they are."""
+class Normal(Protocol):
+    """What makes a field (C, *space) dimensionless, in place, and back."""
 
-    domain = "any number"
-
-    @staticmethod
-    def outside(x: np.ndarray) -> np.ndarray:
-        """Where the transform is not defined: nowhere."""
-        return np.zeros((), bool)
-
-    @staticmethod
-    def forward(x: np.ndarray) -> np.ndarray:
-        """x."""
-        return x
-
-    inverse = forward
-
-
-@register("transform", "log1p")
-class Log1p:
-    """log(1 + x): for an overdensity, the logarithm of the density in units of its mean."""
-
-    domain = "values above -1"
-
-    @staticmethod
-    def outside(x: np.ndarray) -> np.ndarray:
-        """Where the transform is not defined."""
-        return x <= -1
-
-    @staticmethod
-    def forward(x: np.ndarray) -> np.ndarray:
-        """log(1 + x), in place."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.log1p(x, out=x)
-
-    @staticmethod
-    def inverse(x: np.ndarray) -> np.ndarray:
-        """exp(x) - 1, in place."""
-        with np.errstate(over="ignore"):
-            return np.expm1(x, out=x)
-
-
-@register("scaling", "identity")
-class NoScaling:
-    """Leave the values as they are."""
-
-    def __init__(self, statistics: Mapping | None) -> None:
-        pass
-
-    def constants(self, sample: Any) -> Constants | None:
-        """No shift and no spread."""
-        return None
-
-
-@register("scaling", "standardise")
-class Standardise:
-    """(x - mean) / std of each channel over the training samples."""
-
-    def __init__(self, statistics: Mapping | None) -> None:
-        self.fixed = _constants(_needed(statistics, "mean"), _needed(statistics, "std"))
-
-    def constants(self, sample: Any) -> Constants | None:
-        """(mean, std), each (C,) float32."""
-        return self.fixed
-
-
-@register("scaling", "minmax")
-class MinMax:
-    """(x - min) / (max - min) of each channel over the training samples."""
-
-    def __init__(self, statistics: Mapping | None) -> None:
-        low, high = _needed(statistics, "min"), _needed(statistics, "max")
-        self.fixed = _constants(low, high - low)
-
-    def constants(self, sample: Any) -> Constants | None:
-        """(min, max - min), each (C,) float32."""
-        return self.fixed
-
-
-@register("scaling", "displacement")
-class Displacement:
-    """x / (6 Mpc/h times D), D the linear growth factor at the sample's redshift, 1 today: no statistics needed."""
-
-    def __init__(self, statistics: Mapping | None) -> None:
-        pass
-
-    def constants(self, sample: Any) -> Constants | None:
-        """(0, 6 D) [Mpc/h], each (1,) float32."""
-        spread = TYPICAL_DISPLACEMENT * growth(sample.redshift, sample.omega_m)
-        return _constants(np.zeros(1), np.array([spread]))
+    def forward(self, x: np.ndarray, sample: Any) -> np.ndarray: ...
+    def inverse(self, x: np.ndarray, sample: Any) -> np.ndarray: ...
 
 
 class Normalizer:
-    """Transform and scaling of one field by name; `statistics` are those of the field: count, mean, std, min, max.
+    """Transforms and scaling of one field by name; `statistics` are those of the field: count, mean, std, min, max.
 
-    Raises DataError when a channel has zero spread, or when a value lies outside the transform's domain.
+    `first`: its first channel, where it is a part of a field. Raises DataError when a channel has zero spread, or when
+    a value lies outside the domain of a transform.
     """
 
-    def __init__(self, transform: str, scaling: str, statistics: Mapping | None = None) -> None:
-        self.transform: Transform = registry.load("transform", transform)
-        self.scaling = registry.load("scaling", scaling)(statistics)
-        self.name = transform
+    def __init__(
+        self, transforms: str | Sequence[str], scaling: Scaling, statistics: Mapping | None = None, first: int = 0
+    ) -> None:
+        names = [transforms] if isinstance(transforms, str) else list(transforms)
+        self.transform: Transform = transform(names)
+        self.steps = Chain(names).steps
+        options = {"name": scaling} if isinstance(scaling, str) else dict(scaling)
+        self.scaling = registry.load("scaling", options.pop("name"))(statistics, **options)
+        self.first = first
 
     def forward(self, x: np.ndarray, sample: Any) -> np.ndarray:
         """Normalise `x` (C, *space), float32, in place, and return it; NaN stays NaN."""
-        self._check(x, sample)
-        x = self.transform.forward(x)
+        for name, step in self.steps:
+            self._check(name, step, x, sample)
+            x = step.forward(x)
         if (constants := self._shaped(x, sample)) is not None:
             x -= constants[0]
             x /= constants[1]
@@ -149,13 +57,12 @@ class Normalizer:
             x += constants[0]
         return self.transform.inverse(x)
 
-    def _check(self, x: np.ndarray, sample: Any) -> None:
-        outside = self.transform.outside(x)
+    def _check(self, name: str, step: Transform, x: np.ndarray, sample: Any) -> None:
+        outside = step.outside(x)
         if outside.any():
             index = tuple(map(int, np.argwhere(outside)[0]))
-            raise DataError(
-                f"sample {sample.id!r}: {self.name}: value {x[index]} at {index}; expected {self.transform.domain}"
-            )
+            place = index[0] + self.first, *index[1:]
+            raise DataError(f"sample {sample.id!r}: {name}: value {x[index]} at {place}; expected {step.domain}")
 
     def _shaped(self, x: np.ndarray, sample: Any) -> Constants | None:
         constants = self.scaling.constants(sample)
@@ -167,22 +74,64 @@ class Normalizer:
         return shift, spread
 
 
-def transform(name: str) -> Transform:
-    """The transform called `name`."""
-    return registry.load("transform", name)
+class Parts:
+    """The parts of a field along its channels, each normalised in its own way; `edges`: first channels, and the end."""
+
+    def __init__(self, parts: Sequence[Normalizer], edges: Sequence[int]) -> None:
+        self.parts, self.edges = parts, edges
+
+    def forward(self, x: np.ndarray, sample: Any) -> np.ndarray:
+        """Normalise `x` (C, *space), float32, in place, and return it; NaN stays NaN."""
+        for part, own in self._each(x):
+            part.forward(own, sample)
+        return x
+
+    def inverse(self, x: np.ndarray, sample: Any) -> np.ndarray:
+        """Undo `forward` in place, up to the rounding of float32."""
+        for part, own in self._each(x):
+            part.inverse(own, sample)
+        return x
+
+    def _each(self, x: np.ndarray) -> list[tuple[Normalizer, np.ndarray]]:
+        return [(part, x[a:b]) for part, (a, b) in zip(self.parts, pairwise(self.edges), strict=True)]
 
 
-def _needed(statistics: Mapping | None, key: str) -> np.ndarray:
-    if statistics is None or key not in statistics:
-        raise DataError(f"statistics: no {key!r}; expected the training samples' moments of every channel")
-    return np.asarray(statistics[key], "f8")
+def normals(chosen: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The parts of a field, in the order of their names, which is that of its channels -> transform and scaling.
+
+    A field that is normalised as a whole is one part without a name.
+    """
+    return {"": chosen} if "transform" in chosen else dict(sorted(chosen.items()))
 
 
-def _constants(shift: np.ndarray, spread: np.ndarray) -> Constants:
-    """As float32, so that the inverse uses the very numbers of the way forth."""
-    narrow = spread.astype("f4")
-    for channel in np.flatnonzero(~(narrow > 0)):
-        raise DataError(f"statistics: channel {channel} has zero spread; cannot normalise")
-    if not (np.isfinite(shift).all() and np.isfinite(narrow).all()):
-        raise DataError("statistics: not finite; cannot normalise")
-    return shift.astype("f4"), narrow
+def edges(chosen: Mapping[str, Any], channels: Sequence[int], field: str) -> list[int]:
+    """First channel of each part that is normalised, and the end; `channels`: those of each part in the catalogue.
+
+    Raises DataError when there are other parts than are named.
+    """
+    found = normals(chosen)
+    if "" in found:
+        return [0, sum(channels)]
+    if len(found) != len(channels):
+        text = f"{len(found)} parts ({', '.join(found)}); the catalogue has {len(channels)}"
+        raise DataError(f"normalize.{field}: {text}; expected each by its name")
+    return [0, *accumulate(channels)]
+
+
+def normalizer(chosen: Mapping[str, Any], statistics: Mapping | None, channels: Sequence[int], field: str) -> Normal:
+    """The normalisation of a field as the config chose it, see `edges`."""
+    places, found = edges(chosen, channels, field), normals(chosen)
+    if "" in found:
+        return Normalizer(chosen["transform"], chosen["scaling"], statistics)
+    parts = [
+        Normalizer(part["transform"], part["scaling"], _within(statistics, a, b), first=a)
+        for part, (a, b) in zip(found.values(), pairwise(places), strict=True)
+    ]
+    return Parts(parts, places)
+
+
+def _within(statistics: Any, start: int, end: int) -> Any:
+    """The statistics of some channels."""
+    if isinstance(statistics, Mapping):
+        return {key: _within(value, start, end) for key, value in statistics.items()}
+    return statistics[start:end] if isinstance(statistics, list) else statistics

@@ -187,7 +187,8 @@ def _wanted(wanted: Callable[[str], bool], found: Fields) -> Fields:
 
 
 def _parts(given: Any) -> dict[str, list[str]]:
-    parts = given if isinstance(given, Mapping) else {"": given} if given else {}
+    """Part -> patterns, in the order of names, which is that of the channels: a config is a mapping without order."""
+    parts = dict(sorted(given.items())) if isinstance(given, Mapping) else {"": given} if given else {}
     return {part: [texts] if isinstance(texts, str) else list(texts) for part, texts in parts.items()}
 
 

@@ -10,10 +10,12 @@ from torch.export import Dim
 
 from .. import models
 from ..data.catalogue import Sample
+from ..data.normalize import normals
+from ..data.transforms import transform
 from ..errors import ConfigError
 from ..registry import register
 from ..tasks.field_to_field import FieldToField
-from .normalize import Normal, normal
+from .normalize import Normal, Several, normal
 from .program import Exportable
 
 __all__ = ["Emulator", "field_to_field"]
@@ -25,7 +27,7 @@ LEAST = 2  # voxels of the coarsest level along an axis: torch takes sizes of on
 class Emulator(nn.Module):
     """Normalise, predict, and undo the normalisation of the target."""
 
-    def __init__(self, network: nn.Module, before: Normal, after: Normal, masked: bool) -> None:
+    def __init__(self, network: nn.Module, before: Normal | Several, after: Normal | Several, masked: bool) -> None:
         super().__init__()
         self.network, self.before, self.after, self.masked = network, before, after, masked
 
@@ -60,7 +62,7 @@ def field_to_field(task: FieldToField) -> Exportable:
     )
 
 
-def _normals(task: FieldToField) -> tuple[Normal, Normal]:
+def _normals(task: FieldToField) -> tuple[Normal | Several, Normal | Several]:
     training, chosen = task.study.catalogue.training(task.study.fold), task.settings["normalize"]
     before, after = (normal(chosen[side], task.normal[side], training) for side in ("input", "target"))
     return before, after
@@ -87,11 +89,10 @@ def _described(sample: Sample, side: str, task: FieldToField) -> dict[str, Any]:
         {"quantity": quantity, "channels": channels, "unit": UNITS.get(quantity, "")}
         for quantity, channels in sample.quantities(side)
     ]
-    normalize = dict(task.settings["normalize"][side])
-    domain = task.normal[side].transform.domain
-    statistics = task.study.statistics.get(side)
+    chosen, statistics = task.settings["normalize"][side], task.study.statistics.get(side)
+    parts = {name: {**part, "domain": transform(part["transform"]).domain} for name, part in normals(chosen).items()}
     return {
         "channels": sample.shape(side)[0],
         "quantities": quantities,
-        "normalize": {**normalize, "domain": domain, "statistics": statistics},
+        "normalize": {**parts.get("", {"parts": parts}), "statistics": statistics},
     }

@@ -13,7 +13,7 @@ from ..crops import Tile, per_axis, tiles
 from ..data.augment import Symmetry, draw, draw_change
 from ..data.catalogue import Sample
 from ..data.fields import Fields
-from ..data.normalize import Normalizer
+from ..data.normalize import Normal, normalizer
 from ..data.styles import Styles
 from ..errors import ConfigError, DataError
 from ..losses.frame import Frame
@@ -55,9 +55,9 @@ class FieldToField:
         build = registry.load("optimizer", options.pop("name"))
         return {"model": build(self.modules["model"].parameters(), **options)}
 
-    def _normalizer(self, side: str) -> Normalizer:
-        chosen = self.settings["normalize"][side]
-        return Normalizer(chosen["transform"], chosen["scaling"], self.study.statistics.get(side))
+    def _normalizer(self, side: str) -> Normal:
+        channels = [part.shape[0] for part in self.study.catalogue.samples[0].parts(side)]
+        return normalizer(self.settings["normalize"][side], self.study.statistics.get(side), channels, side)
 
     def _place(self) -> tuple[Any, ...]:
         """Of the `Frame` of a batch what all share: quantities, cell, periodic; raises DataError on different cells."""

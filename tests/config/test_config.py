@@ -48,6 +48,24 @@ def test_a_transform_may_stand_alone():
     assert normal.input.model_dump() == normal.target.model_dump() == {"transform": "log1p", "scaling": "identity"}
 
 
+def test_options_of_a_scaling_stand_where_they_say_something():
+    chosen = {"name": "displacement", "rms": 5.0}
+    sides = {"input": {"scaling": chosen}, "target": {"transform": ["log1p"], "scaling": {**chosen, "rms": 6.0}}}
+    normal = config.parse(changed(f"{E}/normalize", sides)).experiments["vnet"].normalize
+    assert normal.input.scaling == chosen
+    assert normal.target.model_dump() == {"transform": "log1p", "scaling": "displacement"}
+
+
+def test_parts_of_a_field_are_normalised_by_name_whatever_their_order():
+    parts = {"v": "velocity", "psi": {"transform": ["log", "log1p"]}}
+    normal = config.parse(changed(f"{E}/normalize", {"input": parts})).experiments["vnet"].normalize
+    assert list(normal.normals("input")) == ["psi", "v"] and list(normal.normals("target")) == [""]
+    assert normal.input["v"].model_dump() == {"transform": "identity", "scaling": "velocity"}
+    assert config.parse(changed(f"{E}/normalize", {"input": dict(reversed(parts.items()))})) == config.parse(
+        changed(f"{E}/normalize", {"input": parts})
+    )
+
+
 def test_a_config_is_frozen():
     found = config.parse(small())
     with pytest.raises(Exception, match="frozen"):
@@ -100,6 +118,10 @@ def test_whole_numbers_are_numbers():
         (f"{E}/dataset", 5, "experiments.vnet.dataset: got 5; expected a name like '[a-z0-9][a-z0-9_-]{0,63}'; text that looks like something else takes quotes"),
         (f"{E}/normalize", {"input": "standardize"}, "experiments.vnet.normalize.input: unknown scaling or transform 'standardize'; did you mean 'standardise'?"),
         (f"{E}/normalize", {"input": {"transfrm": "log1p"}}, "experiments.vnet.normalize.input.transfrm: this section has no such key; did you mean 'transform'?"),
+        (f"{E}/normalize", {"input": {"transform": []}}, "experiments.vnet.normalize.input.transform: got []; expected 'exp', 'expm1', 'identity', 'log' or 'log1p', or a list of 1 to 9 such"),
+        (f"{E}/normalize", {"input": {"transform": ["log", "lg"]}}, "experiments.vnet.normalize.input.transform: unknown transform 'lg'; did you mean 'log'?"),
+        (f"{E}/normalize", {"input": {"scaling": {"name": "robust", "low": 0.6}}}, "experiments.vnet.normalize.input.scaling.low: got 0.6; expected a number above 0 and below 0.5"),
+        (f"{E}/normalize", {"input": {"psi": "velocty"}}, "experiments.vnet.normalize.input.psi: unknown scaling or transform 'velocty'; did you mean 'velocity'?"),
         (f"{D}/source", {"kind": "nbdy"}, "datasets.nbody.source.kind: unknown source or simulation 'nbdy'; did you mean 'nbody'?"),
         (f"{D}/source", {**NPY, "quantities": {"input": "vectr"}}, "datasets.nbody.source.quantities.input: got 'vectr'; expected 'scalar', 'vector', 'displacement' or 'pseudovector'; did you mean 'vector'?"),
         (f"{D}/source", {**NPY, "input": {"a": 3}}, "datasets.nbody.source.input.a: got 3; expected text, or a list of such"),

@@ -38,6 +38,7 @@ def check(path, value, raw=None):
         (E, small()["experiments"]["vnet"] | {"model": "styled_vnet", "styles": {"omega_b": {}}}, "experiments.vnet.styles.omega_b: the samples have no such number; did you mean 'omega_m'?"),
         (f"{E}/training/initial_weights", "none.pt", "experiments.vnet.training.initial_weights: no such file 'none.pt'; expected a path from /"),
         (f"{E}/training/initial_weights", ".", "experiments.vnet.training.initial_weights: no such file '.'; expected"),
+        (f"{E}/normalize", {"input": {"psi": "velocity"}}, "experiments.vnet.normalize.input.psi: no such part; known: none"),
         ("ablations", {"d": {"of": "vnet", "vary": {"model.depth": [2, 7]}}}, "ablations.d (model.depth = 7): experiments.vnet.model.depth: 7; at most 6"),
     ],
 )  # fmt: skip
@@ -59,6 +60,24 @@ def test_the_line_of_a_refusal(path, value, line):
 def test_what_agrees_is_let_in_unchanged(path, value):
     found = config.parse(changed(path, value))
     assert door.check(found) is found
+
+
+@pytest.mark.parametrize(
+    "parts, problem",
+    [
+        ({"psi": "displacement", "v": "velocity"}, None), ("standardise", None),
+        ({"psi": "displacement"}, r"normalize.input.v: missing; expected each part of the field"),
+        ({"psi": "displacement", "vel": "velocity"}, r"normalize.input.vel: no such part; known: psi, v"),
+    ],
+)  # fmt: skip
+def test_normalised_parts_are_those_of_the_field(parts, problem):
+    files = {**FILES, "input": {"v": "v", "psi": "psi"}}
+    raw = changed(f"{E}/normalize", {"input": parts}, changed(f"{D}/source", files))
+    if problem is None:
+        check("results", "x", raw)
+    else:
+        with pytest.raises(ConfigError, match=problem):
+            check("results", "x", raw)
 
 
 @pytest.mark.parametrize("size, fits", [(128, True), ([64, 64], True), (126, False), ([64, 62], False)])

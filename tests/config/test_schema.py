@@ -80,6 +80,8 @@ def test_null_removes_in_an_overlay():
     [
         ("experiments/vnet/model", "vnet"), ("experiments/vnet/model", {"name": "unet", "width": 3}),
         ("experiments/vnet/crops", {"size": [32, 32, 32]}), ("experiments/vnet/normalize", {"input": "log1p"}),
+        ("experiments/vnet/normalize", {"input": {"transform": ["log", "log1p"], "scaling": {"name": "robust"}}}),
+        ("experiments/vnet/normalize", {"input": {"psi": "displacement", "v": {"scaling": "velocity"}}}),
         ("experiments/vnet/evaluation", ["one_point", {"name": "power_spectrum"}]),
         ("report", {"sections": ["summary"]}),
         ("report", {"sections": None}), ("ablations", {"a": {"of": "vnet", "vary": {"loss": ["mae"]}}}),
@@ -97,7 +99,7 @@ def test_what_the_config_takes_fits(path, value):
     [
         ("experiments/vnet/model", "vnett"), ("experiments/vnet/model", {"name": "vnet", "widht": 3}),
         ("experiments/vnet/model", {"name": "vnet", "width": 0}), ("experiments/vnet/crops", {"size": []}),
-        ("experiments/vnet/normalize", {"input": "log"}), ("datasets/nbody/source", "npy"), ("experiments/A b", {}),
+        ("experiments/vnet/normalize", {"input": "lgo"}), ("datasets/nbody/source", "npy"), ("experiments/A b", {}),
         ("datasets/nbody/source", {"kind": "npy", "input": "x"}), ("experiments/vnet/evaluation", []),
     ],
 )  # fmt: skip

@@ -135,8 +135,8 @@ def test_tiles_that_cannot_be(tmp_path, tile, problem):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_fields_of_several_parts_turn_as_what_they_are(tmp_path, seed):
-    channels = {"input": {"velocity": 3, "density": 1}, "target": {"motion": 3, "heat": 1}}
-    quantities = {"velocity": "vector", "motion": "displacement"}
+    channels = {"input": {"flow": 3, "mass": 1}, "target": {"drift": 3, "heat": 1}}
+    quantities = {"flow": "vector", "drift": "displacement"}
     catalogue = fields(tmp_path, channels=channels, quantities=quantities)
     task = task_of(catalogue, normalize=IDENTITY, training={"augment": ["flip", "permute"]})
     example = task.samples().fit[0]
@@ -146,10 +146,10 @@ def test_fields_of_several_parts_turn_as_what_they_are(tmp_path, seed):
     raw = [np.load(part.file) for part in sample.parts("input")]
     assert np.array_equal(source[:3], by_hand(drawn, raw[0], True))
     assert np.array_equal(source[3:], by_hand(drawn, raw[1], False))
-    motion = by_hand(drawn, np.load(sample.parts("target")[0].file), True)
+    drift = by_hand(drawn, np.load(sample.parts("target")[0].file), True)
     shift, spread = np.array([0, 0.1, 0.2], "f4"), np.array([1, 1.1, 1.2], "f4")
     np.testing.assert_allclose(
-        target[:3], (motion - shift[:, None, None, None]) / spread[:, None, None, None], rtol=1e-5
+        target[:3], (drift - shift[:, None, None, None]) / spread[:, None, None, None], rtol=1e-5
     )
 
 

@@ -36,7 +36,20 @@ def _by_name(*names: str) -> dict:
     return {"of": "tiny", "variants": {name: {"model.width": 3 + i} for i, name in enumerate(names)}}
 
 
-SPECIAL = {  # keys whose value says nothing about another that would do: (path, before, after), None leaves it out
+def _scalings() -> dict:
+    """Every scaling, instead of another and with each of its options."""
+    options = {"displacement": {"rms": 3.0}, "velocity": {"rms": 3.0}, "robust": {"low": 0.1, "high": 0.9}}
+    found = {}
+    for side in ("input", "target"):
+        for name in registry.entries("scaling"):
+            key, place = f"normalize.{side}.scaling.{name}", f"experiments.tiny.normalize.{side}.scaling"
+            found[f"{key}.name"] = (place, "minmax" if name != "minmax" else "identity", name)
+            for option, value in options.get(name, {}).items():
+                found[f"{key}.{option}"] = (place, name, {"name": name, option: value})
+    return found
+
+
+SPECIAL = _scalings() | {  # keys whose value says nothing about another that would do: (path, before, after), None leaves it out
     "datasets": ("datasets.other", None, {"source": {"kind": "nbody"}}),
     "source.nbody.kind": ("datasets.boxes.source", FILES, TINY["datasets"]["boxes"]["source"]),
     "source.npy.kind": ("datasets.boxes.source", {**FILES, "kind": "hdf5"}, FILES),
@@ -115,7 +128,7 @@ def base(path: str) -> dict:
     if parts[0] == "source" and parts[1] != "nbody":
         raw["datasets"]["boxes"]["source"] = {**FILES, "kind": parts[1]}
         tiny["model"]["padding"] = "zero"
-    elif parts[0] == "normalize" and len(parts) == 3:
+    elif parts[0] == "normalize" and len(parts) > 2:
         tiny["normalize"] = {"input": {}, "target": {}}
     elif parts[0] in ("model", "loss", "optimizer", "schedule") and len(parts) == 3:
         tiny[parts[0]] = {"name": parts[1], **(_model(parts[1]) if parts[0] == "model" else {})}

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.workflow
 COLUMN = {  # rules that stand in the column of another
     "simulations": "simulation",
     "inspection": "catalogue",
+    "quantiles": "statistics",
     "comparison": "figure",
     "trials": "figure",
     "emulator": "export",

@@ -68,6 +68,7 @@ SIMULATED = f"{SHARDS}/{{shard,[0-9]+-[0-9]+}}.csv"
 INSPECTED = f"{SHARDS}/{{shard,[0-9]+of[0-9]+}}.csv"
 CATALOGUE = f"{DATASET}/catalogue.csv"
 MOMENTS = f"{DATASET}/moments/{{transform}}.csv"
+QUANTILES = f"{DATASET}/moments/{{transform}}.quantiles.csv"
 STATISTICS = f"{FOLD}/statistics.json"
 CROPS = f"{EXPERIMENT}/crops.npz"
 MODEL = f"{FOLD}/model.safetensors"
@@ -101,7 +102,7 @@ wildcard_constraints:
     dataset="[a-z0-9][a-z0-9_-]*",
     experiment="[a-z0-9][a-z0-9_-]*",
     ablation="[a-z0-9][a-z0-9_-]*",
-    transform="[a-z0-9_]+",
+    transform="[a-z0-9_-]+",
     figure="[a-z0-9_]+",
     sample="[A-Za-z0-9][A-Za-z0-9._-]*",
     fold=r"\d+",
@@ -152,10 +153,16 @@ def of_experiment(**paths):
     return inputs
 
 
+@cache
+def tables_of(name):
+    """The moments, and the quantiles, that the statistics of an experiment are pooled from."""
+    wanted = {MOMENTS: STAGES.transforms(name), QUANTILES: STAGES.sketched(name)}
+    return [place(path, name).format(transform=t) for path, transforms in wanted.items() for t in transforms]
+
+
 @quick
 def moments_of(wildcards):
-    path = place(MOMENTS, wildcards.experiment)
-    return [path.format(transform=transform) for transform in STAGES.transforms(wildcards.experiment)]
+    return tables_of(wildcards.experiment)
 
 
 @cache
@@ -319,7 +326,7 @@ def kept(*more):
     made = (STATISTICS, CROPS, MODEL, RECORD, HISTORY, *more, EVALUATION)
     paths = [place(CATALOGUE, name) for name in CONFIG.experiments]
     for name in CONFIG.experiments:
-        paths += [place(MOMENTS, name).format(transform=transform) for transform in STAGES.transforms(name)]
+        paths += tables_of(name)
     for name in CONFIG.experiments:
         folds = map(str, STAGES.folds(name))
         paths += [place(path, name).replace("{fold}", fold) for fold in folds for path in made]

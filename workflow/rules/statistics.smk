@@ -16,6 +16,24 @@ rule moments:
         "../scripts/moments.py"
 
 
+# Only where a scaling needs them.
+rule quantiles:
+    input:
+        catalogue=CATALOGUE,
+    output:
+        QUANTILES,
+    log:
+        f"{LOGS}/quantiles/{{dataset}}/{{transform}}.log",
+    conda:
+        ENVIRONMENT
+    threads: 4
+    params:
+        settings=lambda w: signed("quantiles", STAGES.moments(w.dataset, w.transform)),
+        verify=lambda w, threads: CONFIG.datasets[w.dataset].verify,
+    script:
+        "../scripts/quantiles.py"
+
+
 rule statistics:
     input:
         unpack(of_experiment(catalogue=CATALOGUE)),
