@@ -49,7 +49,8 @@ def _scalings() -> dict:
     return found
 
 
-SPECIAL = _scalings() | {  # keys whose value says nothing about another that would do: (path, before, after), None leaves it out
+# Keys whose value says nothing about another that would do: (path, before, after), None leaves it out.
+SPECIAL = _scalings() | {
     "datasets": ("datasets.other", None, {"source": {"kind": "nbody"}}),
     "source.nbody.kind": ("datasets.boxes.source", FILES, TINY["datasets"]["boxes"]["source"]),
     "source.npy.kind": ("datasets.boxes.source", {**FILES, "kind": "hdf5"}, FILES),
