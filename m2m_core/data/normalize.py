@@ -21,6 +21,7 @@ class Normal(Protocol):
 
     def forward(self, x: np.ndarray, sample: Any) -> np.ndarray: ...
     def inverse(self, x: np.ndarray, sample: Any) -> np.ndarray: ...
+    def constants(self, sample: Any, channels: int) -> Constants: ...
 
 
 class Normalizer:
@@ -57,6 +58,11 @@ class Normalizer:
             x += constants[0]
         return self.transform.inverse(x)
 
+    def constants(self, sample: Any, channels: int) -> Constants:
+        """(shift, spread) of the scaling, each (channels,) float32."""
+        found = self.scaling.constants(sample) or (np.zeros(1), np.ones(1))
+        return tuple(np.broadcast_to(c, (channels,)).astype("f4") for c in found)  # type: ignore[return-value]
+
     def _check(self, name: str, step: Transform, x: np.ndarray, sample: Any) -> None:
         outside = step.outside(x)
         if outside.any():
@@ -91,6 +97,12 @@ class Parts:
         for part, own in self._each(x):
             part.inverse(own, sample)
         return x
+
+    def constants(self, sample: Any, channels: int) -> Constants:
+        """(shift, spread) of the scaling of each part, each (channels,) float32."""
+        pairs = zip(self.parts, pairwise(self.edges), strict=True)
+        found = [part.constants(sample, b - a) for part, (a, b) in pairs]
+        return tuple(map(np.concatenate, zip(*found, strict=True)))  # type: ignore[return-value]
 
     def _each(self, x: np.ndarray) -> list[tuple[Normalizer, np.ndarray]]:
         return [(part, x[a:b]) for part, (a, b) in zip(self.parts, pairwise(self.edges), strict=True)]

@@ -127,6 +127,10 @@ def test_each_part_of_a_field_has_its_own():
         alone = Normalizer(PARTS[name]["transform"], PARTS[name]["scaling"], STATISTICS)
         assert np.array_equal(y[place], alone.forward(x[place].copy(), at(1.0)))
     assert np.allclose(found.inverse(y, at(1.0)), x, rtol=1e-5, atol=1e-5)
+    shift, spread = found.constants(at(1.0), 6)
+    assert (
+        shift.tolist() == [0, 0, 0, 0, np.float32(0.7), -2] and (spread[:3] == np.float32(6 * growth(1.0, 0.3))).all()
+    )
     x[5, 1, 2] = -2
     with pytest.raises(DataError, match=r"log1p: value -2.0 at \(5, 1, 2\)"):
         found.forward(x, at())
