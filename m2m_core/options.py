@@ -5,12 +5,14 @@ A class or function that the config can name declares its options as keyword-onl
 on a line `name: text [unit]` under `Options:` in its docstring.
 """
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 __all__ = [
-    "Annotated", "Count", "Field", "Fraction", "Index", "Literal", "Name", "Number", "Positive", "Probability", "Seed",
+    "Annotated", "Count", "Field", "Fraction", "Groups", "Index", "Literal", "Name", "Number", "Positive",
+    "Probability", "Seed",
 ]  # fmt: skip
 
 LIMIT = 1.0e15  # beyond it nothing is meant; large enough for masses and wave numbers in any unit
@@ -25,3 +27,24 @@ Positive = Annotated[float, Field(gt=0, le=LIMIT)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=NAME)]
+
+
+def _expression(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is no regular expression ({error}); expected one, such as 'style|bias'") from None
+    return value
+
+
+class Group(BaseModel):
+    """What some parameters have of their own in an optimizer."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+    match: Annotated[str, Field(min_length=1), AfterValidator(_expression)]
+    lr: Positive | None = None
+    weight_decay: Probability | None = None
+
+
+Groups = Annotated[list[Group], Field(min_length=1, max_length=100)]

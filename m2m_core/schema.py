@@ -50,6 +50,7 @@ def json_schema() -> dict[str, Any]:
 
 def _entry_schema(entry: Entry) -> dict[str, Any]:
     schema = _untitled(entry.schema().model_json_schema())
+    schema = _inlined(schema, schema.pop("$defs", {}))
     for key, node in schema.get("properties", {}).items():
         node["description"] = entry.texts.get(key, "")
     return {**schema, "description": entry.summary}
@@ -60,6 +61,17 @@ def _untitled(schema: dict[str, Any]) -> dict[str, Any]:
     for node in schema.get("properties", {}).values():
         node.pop("title", None)
     return schema
+
+
+def _inlined(node: Any, definitions: dict[str, Any]) -> Any:
+    """The node with the definitions that it refers to in their places."""
+    if isinstance(node, list):
+        return [_inlined(value, definitions) for value in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        return _inlined(definitions[node["$ref"].rsplit("/", 1)[1]], definitions)
+    return {key: _inlined(value, definitions) for key, value in node.items()}
 
 
 def _spelled_out(node: Any) -> Any:

@@ -234,7 +234,10 @@ class Experiment(Section):
         description="what training makes small; of torch.nn the losses that compare two fields of one shape, "
         "those that need more (CTC, triplet, cosine embedding, ...) are not for fields",
     )
-    optimizer: Annotated[Chosen, Choice("optimizer")] = Field("adamw", description="how a step is made")
+    optimizer: Annotated[Chosen, Choice("optimizer")] = Field(
+        "adamw",
+        description="how a step is made; by an optimizer of torch, but L-BFGS: it needs one loss many times a step",
+    )
     schedule: Annotated[Chosen, Choice("schedule")] = Field("cosine", description="how the learning rate changes")
     training: Training = Field(Training(), description="the training loop")
     inference: Inference = Field(Inference(), description="prediction of whole samples")

@@ -53,7 +53,7 @@ class FieldToField:
         """What updates the network: made when it is asked for, because only training pays for its import."""
         options = dict(self.settings["optimizer"])
         build = registry.load("optimizer", options.pop("name"))
-        return {"model": build(self.modules["model"].parameters(), **options)}
+        return {"model": build(self.modules["model"].named_parameters(), **options)}
 
     def _normalizer(self, side: str) -> Normal:
         channels = [part.shape[0] for part in self.study.catalogue.samples[0].parts(side)]

@@ -12,6 +12,7 @@ from m2m_core.models import is_styled
 from .conftest import TINY
 
 CHOICES = ("source", "task", "model", "loss", "optimizer", "schedule", "evaluation", "sections")
+REQUIRED = {"multistep": {"milestones": [7]}}  # options without a default
 MODEL = {"depth": 1, "width": 2, "padding": "periodic"}
 FILES = {"kind": "npy", "input": "data/in_*.npy", "target": "data/out_*.npy"}
 WIDTHS = {"model.width": {"low": 2, "high": 40}}
@@ -74,6 +75,7 @@ SPECIAL = _scalings() | {
     "styles": ("experiments.tiny.styles", {"omega_m": {}}, {"omega_m": {}, "redshift": {}}),
     "styles.shift": ("experiments.tiny.styles.omega_m", {}, {"shift": 0.5}),
     "styles.spread": ("experiments.tiny.styles.omega_m", {}, {"spread": 0.5}),
+    "optimizer.groups": ("experiments.tiny.optimizer.groups", None, [{"match": "bias", "weight_decay": 0.0}]),
     "inference.tile": ("experiments.tiny.inference.tile", None, 4),
     "training.augment": ("experiments.tiny.training.augment", ["flip"], ["flip", "permute"]),
     "training.initial_weights.path": ("experiments.tiny.training.initial_weights", *WEIGHTS),
@@ -132,7 +134,7 @@ def base(path: str) -> dict:
     elif parts[0] == "normalize" and len(parts) > 2:
         tiny["normalize"] = {"input": {}, "target": {}}
     elif parts[0] in ("model", "loss", "optimizer", "schedule") and len(parts) == 3:
-        tiny[parts[0]] = {"name": parts[1], **(_model(parts[1]) if parts[0] == "model" else {})}
+        tiny[parts[0]] = {"name": parts[1], **_needed(parts[0], parts[1])}
         if parts[0] == "model" and is_styled(parts[1]):
             tiny["styles"] = {"omega_m": {}}
         if parts[0] == "loss":
@@ -194,13 +196,18 @@ def _places(path: str, node: dict) -> Iterator[tuple]:
     elif parts[-1] == "name":
         others = [name for name in registry.entries(parts[0]) if name != parts[1]]
         for other in others:
-            one, two = ({"name": n, **(_model(n) if parts[0] == "model" else {})} for n in (other, parts[1]))
+            one, two = ({"name": n, **_needed(parts[0], n)} for n in (other, parts[1]))
             yield before + parts[0], one, two
         return
     else:
         place = before + plain(path)
     for value in values(node):
         yield place, None, value
+
+
+def _needed(key: str, name: str) -> dict:
+    """The options that a choice needs to be taken."""
+    return _model(name) if key == "model" else REQUIRED.get(name, {})
 
 
 def _model(name: str) -> dict:
