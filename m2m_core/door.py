@@ -50,6 +50,7 @@ def check(config: Config) -> Config:
             _check_processes(experiment.training)
             _check_weights(experiment.training)
             _check_styles(experiment, config.datasets[experiment.dataset])
+            _check_precision(experiment.training)
             _check_parts(experiment, config.datasets[experiment.dataset])
             _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
             _check_loss(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
@@ -147,6 +148,12 @@ def _check_styles(experiment: Experiment, dataset: Dataset) -> None:
 
 def _styled() -> str:
     return " or ".join(name for name in registry.entries("model") if is_styled(name))
+
+
+def _check_precision(training: Training) -> None:
+    """Overflow is looked for by half precision, which finds its scale so, and cannot be an anomaly as well."""
+    if training.detect_anomaly and training.precision == "fp16":
+        raise ConfigError("training.detect_anomaly: true, with precision fp16; expected float32 or bf16 to look for it")
 
 
 def _check_parts(experiment: Experiment, dataset: Dataset) -> None:

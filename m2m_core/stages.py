@@ -32,6 +32,8 @@ RUNNING = (
     "gpus",
     "nodes",
     "threads",
+    "checkpoint_activations",
+    "detect_anomaly",
 )  # may change without changing the result
 CHOSEN = ("task", "model", "loss", "optimizer", "schedule")
 BEFORE = {  # the stages of an experiment and those whose results each depends on

@@ -60,6 +60,10 @@ def stale(before, after):
         (f"{E}/training/threads", 1, {"report"}),
         (f"{E}/training/gpus", 2, {"report"}),
         (f"{E}/training/nodes", 2, {"report"}),
+        (f"{E}/training/checkpoint_activations", True, {"report"}),
+        (f"{E}/training/detect_anomaly", True, {"report"}),
+        (f"{E}/training/accumulate", 2, {"training", "report"}),
+        (f"{E}/training/channels_last", True, {"training", "report"}),
         (f"{D}/folds/seed", 5, {"catalogue", "report"}),
         (f"{D}/folds/count", 4, {"catalogue", "report"}),
         (f"{D}/folds/run", [0], {"report"}),
@@ -122,7 +126,8 @@ def test_a_scaling_asks_for_quantiles_and_a_chain_for_moments_of_its_own():
 
 
 def test_what_may_change_without_a_new_training_is_a_listed_set():
-    assert RUNNING == ("workers", "save_steps", "save_minutes", "keep", "gpus", "nodes", "threads")
+    looking = ("checkpoint_activations", "detect_anomaly")
+    assert RUNNING == ("workers", "save_steps", "save_minutes", "keep", "gpus", "nodes", "threads", *looking)
     stages = Stages(config.parse(small()))
     assert not set(RUNNING) & stages.training("vnet")["training"].keys()
     assert set(RUNNING) == stages.running("vnet")["training"].keys()

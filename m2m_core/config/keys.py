@@ -161,8 +161,13 @@ class Training(Section):
     """The training loop."""
 
     epochs: Index = Field(30, description="passes over the training crops; 0 takes the initial weights as they are")
-    batch_size: Count = Field(4, description="crops a step")
-    precision: Literal["float32", "bf16"] = Field("float32", description="arithmetic of the network")
+    batch_size: Count = Field(4, description="crops a batch")
+    accumulate: Count = Field(
+        1, description="batches a step: as one batch so many times as large, but for batch normalisation"
+    )
+    precision: Literal["float32", "bf16", "fp16"] = Field(
+        "float32", description="arithmetic of the network; with fp16 losses are scaled, and steps that overflow skipped"
+    )
     augment: list[Literal["flip", "permute", "shift"]] = Field(
         [], description="random symmetries of the cube and periodic shifts of the crop"
     )
@@ -181,6 +186,9 @@ class Training(Section):
         description="mix crops of so many samples at a time, for data larger than memory; of all unless given",
     )
     clip: Positive | None = Field(None, description="largest norm of the gradient")
+    init_std: Positive | None = Field(
+        None, description="standard deviation of normal initial weights; those of the network unless given"
+    )
     ema: Probability | None = Field(None, description="decay of the moving average of weights that becomes the model")
     validation: Validation | None = Field(Validation(), description="how the best model is chosen; null keeps the last")
     seed: Seed = Field(0, description="initial weights, order of crops, augmentation")
@@ -194,6 +202,12 @@ class Training(Section):
     device: Device = Field("auto", description="where the network is trained; auto takes a GPU if there is one")
     gpus: Count = Field(1, description="GPUs (processes, on a CPU) on each node, each with its part of every batch")
     nodes: Count = Field(1, description="computers of a cluster that train together; more than one in a Slurm job")
+    channels_last: bool = Field(False, description="keep channels together in memory: faster in half precision on GPUs")
+    compile: bool = Field(False, description="let torch compile the network; needs a compiler where it trains")
+    checkpoint_activations: bool = Field(
+        False, description="compute activations again in the backward pass instead of keeping them: less memory"
+    )
+    detect_anomaly: bool = Field(False, description="look for the operation whose gradient is not a number; slow")
     threads: Count | None = Field(None, description="CPU threads on each node, shared by its processes; 8 a GPU")
 
     @model_validator(mode="after")
@@ -208,7 +222,7 @@ class Inference(Section):
 
     tile: Size | None = Field(None, description="edge of a tile [voxels]; the crop's unless given")
     compression: Literal["gzip", "lzf", "none"] = Field("lzf", description="of the predictions on disk, without loss")
-    precision: Literal["float32", "bf16"] = Field("float32", description="arithmetic of the network")
+    precision: Literal["float32", "bf16", "fp16"] = Field("float32", description="arithmetic of the network")
 
 
 class Style(Section):

@@ -14,10 +14,11 @@ import torch
 from ..errors import ConfigError, OutOfMemory, RunError
 
 __all__ = [
-    "choose", "described", "environment", "hardware", "keep_memory", "memory_errors", "move", "peak_memory",
-    "repeat_exactly", "seed",
+    "arithmetic", "choose", "described", "environment", "hardware", "keep_memory", "memory_errors", "move",
+    "peak_memory", "repeat_exactly", "seed",
 ]  # fmt: skip
 
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 KEPT = {-3: 2**25, -1: 2**31 - 1}  # mallopt's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD [bytes]
 WORDS = ("not enough memory", "can't allocate memory", "out of memory")
 LOST = ("killed by signal", "exited unexpectedly")  # what torch says of a reading process
@@ -53,6 +54,11 @@ def move(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, list | tuple):
         return tuple(move(value, device) for value in batch)
     return batch
+
+
+def arithmetic(device: torch.device, precision: str) -> torch.autocast:
+    """Within it, networks compute as `precision` says: float32, bf16 or fp16."""
+    return torch.autocast(device.type, HALVES.get(precision, torch.bfloat16), enabled=precision in HALVES)
 
 
 def repeat_exactly() -> None:

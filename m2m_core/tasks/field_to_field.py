@@ -18,8 +18,9 @@ from ..data.styles import Styles
 from ..errors import ConfigError, DataError
 from ..losses.frame import Frame
 from ..metrics import compare
+from ..models import devices
 from ..registry import register
-from .protocol import Prediction, Row, Split, Study, descend
+from .protocol import Descent, Prediction, Row, Split, Study
 from .validation import chosen_for_validation
 
 __all__ = ["FieldToField"]
@@ -46,6 +47,8 @@ class FieldToField:
         self.loss = losses.build(self.settings["loss"])
         self.place = self._place()
         losses.check(self.settings["loss"], self._target())
+        training = self.settings["training"]
+        self.descent = Descent(training["clip"], training["precision"] == "fp16")
         self.twins: dict[str, nn.Module] = {}  # networks of the same weights that pad otherwise
 
     @cached_property
@@ -170,7 +173,7 @@ class FieldToField:
     def step(self, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
         """One step down the gradient of the loss; scalars are the loss and, if it is a sum, its terms."""
         values = self.measure(batch)
-        scalars = descend(values["loss"], self.optimizers["model"], self.settings["training"]["clip"])
+        scalars = self.descent(values["loss"], self.optimizers["model"])
         return {**{name: value.detach() for name, value in values.items()}, **scalars}
 
     def measure(self, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
@@ -220,8 +223,7 @@ class FieldToField:
         source = self._block(sample, "input", tile.start, tile.shape, halo, None)
         device = next(network.parameters()).device
         inputs = [torch.from_numpy(array)[None].to(device) for array in (source, *self._style(sample))]
-        precision = self.settings["inference"]["precision"]
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with torch.no_grad(), devices.arithmetic(device, self.settings["inference"]["precision"]):
             output = network(*inputs)[0].float().cpu().numpy()
         return self.normal["target"].inverse(output, sample)
 

@@ -11,8 +11,9 @@ from torch import nn
 from .. import registry
 from ..crops import Crops
 from ..data.catalogue import Catalogue, Sample
+from .descent import Descent
 
-__all__ = ["Prediction", "Row", "Split", "Study", "Task", "build", "descend"]
+__all__ = ["Descent", "Prediction", "Row", "Split", "Study", "Task", "build", "descend"]
 
 Row = tuple[str, str, str, float | None, float]  # source, field, metric, x, value
 
@@ -60,6 +61,7 @@ class Task(Protocol):
 
     modules: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
+    descent: Descent  # which makes every step of an optimizer
 
     def __init__(self, study: Study) -> None: ...
 
@@ -87,17 +89,23 @@ class Task(Protocol):
 
 def build(study: Study) -> Task:
     """The task that an experiment names, with freshly initialised modules: a function of the config and its seed."""
-    torch.manual_seed(study.experiment["training"]["seed"])
-    return registry.load("task", study.experiment["task"]["name"])(study)
+    training = study.experiment["training"]
+    torch.manual_seed(training["seed"])
+    task = registry.load("task", study.experiment["task"]["name"])(study)
+    if (std := training.get("init_std")) is not None:
+        _initialise(task.modules, std)
+    return task
+
+
+@torch.no_grad()
+def _initialise(modules: Mapping[str, nn.Module], std: float) -> None:
+    """Draw every weight that connects channels from a normal distribution; biases and scales stay as they are."""
+    for module in modules.values():
+        for parameter in module.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(std=std)
 
 
 def descend(loss: torch.Tensor, optimizer: torch.optim.Optimizer, clip: float | None) -> dict[str, torch.Tensor]:
     """One step of `optimizer` down the gradient of `loss`; with `clip`, its norm is limited to that, and returned."""
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    scalars = {}
-    if clip is not None:
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        scalars["gradient"] = torch.nn.utils.clip_grad_norm_(parameters, clip)
-    optimizer.step()
-    return scalars
+    return Descent(clip)(loss, optimizer)

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -17,20 +17,23 @@ __all__ = ["FIT", "VALIDATE", "Batches", "Key", "stream"]
 
 PATIENCE = 600.0  # seconds for a process to read a batch
 FIT, VALIDATE = "fit", "validate"
-Key = tuple[str, int]  # FIT and the number of the update, or VALIDATE and the number of the batch
+Key = tuple[str, int]  # FIT or VALIDATE, and the number of the batch; an update takes one or several of FIT
 ITEM = 1  # purpose of the random numbers of examples
 
 
 class Batches(torch.utils.data.Dataset):
     """The part of process `rank` of `size` in all batches of a training, by key; the seed alone decides the whole.
 
-    A process without an example in a short batch gets the first one, which must then count nothing.
+    An update takes `accumulate` batches, those of one that is as many times as large. A process without an example in
+    a short batch gets the first one, which must then count nothing.
     """
 
-    def __init__(self, task: Task, split: Split, order: Order, rank: int = 0, size: int = 1) -> None:
-        self.task, self.split, self.order = task, split, order
-        self.batch_size, self.seed = order.batch_size, order.seed
-        self.rank, self.size = rank, size
+    def __init__(
+        self, task: Task, split: Split, order: Order, rank: int = 0, size: int = 1, accumulate: int = 1
+    ) -> None:
+        self.task, self.split, self.order, self.seed = task, split, order, order.seed
+        self.rank, self.size, self.accumulate = rank, size, accumulate
+        self.batch_size = order.batch_size // accumulate
 
     def __getitem__(self, key: Key) -> Any:
         try:
@@ -40,18 +43,27 @@ class Batches(torch.utils.data.Dataset):
 
     def items(self, key: Key) -> list[Any]:
         """The examples of this process in a batch."""
-        return self._read(key, self._own)
+        purpose, number = key
+        if purpose == VALIDATE:
+            return [self.task.item(self.split.validate[i], None) for i in self._own(self._validated(number))]
+        epoch, numbers = self._batch(number)
+        return [self._item(epoch, int(i)) for i in self._own(numbers)]
 
     def whole(self, step: int) -> list[Any]:
         """All examples of update number `step`."""
-        return self._read((FIT, step), list)
+        epoch, numbers = self.members(step)
+        return [self._item(epoch, int(i)) for i in numbers]
 
-    def _read(self, key: Key, chosen: Callable[[Sequence[int]], Iterable[int]]) -> list[Any]:
-        purpose, number = key
-        if purpose == VALIDATE:
-            return [self.task.item(self.split.validate[i], None) for i in chosen(self._validated(number))]
-        epoch, numbers = self.members(number)
-        return [self._item(epoch, int(i)) for i in chosen(numbers)]
+    def keys(self, step: int) -> list[Key]:
+        """The batches of update number `step`."""
+        count = len(self.members(step)[1])
+        return [(FIT, step * self.accumulate + n) for n in range(-(-count // self.batch_size))]
+
+    def _batch(self, number: int) -> tuple[int, np.ndarray]:
+        """Epoch and examples of a batch to fit."""
+        step, place = divmod(number, self.accumulate)
+        epoch, numbers = self.members(step)
+        return epoch, numbers[place * self.batch_size : (place + 1) * self.batch_size]
 
     def _own(self, numbers: Sequence[int]) -> Sequence[int]:
         return numbers[self.rank :: self.size] if self.rank < len(numbers) else numbers[:1]
@@ -63,7 +75,7 @@ class Batches(torch.utils.data.Dataset):
     def count(self, key: Key) -> tuple[int, int]:
         """How many examples of a batch count in this process, and in all."""
         purpose, number = key
-        total = len(self._validated(number) if purpose == VALIDATE else self.members(number)[1])
+        total = len(self._validated(number) if purpose == VALIDATE else self._batch(number)[1])
         return len(range(self.rank, total, self.size)), total
 
     def members(self, step: int) -> tuple[int, np.ndarray]:

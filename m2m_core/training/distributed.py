@@ -31,6 +31,7 @@ class Member(Protocol):
     rank: int
     size: int
     leads: bool
+    weight: float  # of the batch, the part that is in this process
 
     def device(self, name: str) -> torch.device:
         """Where this process trains when the config says `name`."""
@@ -40,6 +41,9 @@ class Member(Protocol):
 
     def weigh(self, weight: float) -> None:
         """The part of the next batch that is in this process: its gradients and scalars count so much."""
+
+    def average(self, value: Tensor) -> Tensor:
+        """The mean over all processes, weighted by the part of the batch that each has."""
 
     def settle(self) -> None:
         """After an update: what a forward pass changed of the modules (running statistics) becomes the same."""
@@ -60,7 +64,7 @@ class Member(Protocol):
 class Alone:
     """One process: nothing to tell."""
 
-    rank, size, leads = 0, 1, True
+    rank, size, leads, weight = 0, 1, True, 1.0
 
     def device(self, name: str) -> torch.device:
         """The device itself."""
@@ -71,6 +75,10 @@ class Alone:
 
     def weigh(self, weight: float) -> None:
         """Nothing: the weight is one."""
+
+    def average(self, value: Tensor) -> Tensor:
+        """The value."""
+        return value
 
     def settle(self) -> None:
         """Nothing."""
@@ -129,6 +137,12 @@ class Group:
                 work.wait()
 
         return wait
+
+    def average(self, value: Tensor) -> Tensor:
+        """The mean over all processes, weighted by the part of the batch that each has."""
+        flat = value.detach().clone(memory_format=torch.contiguous_format).reshape(-1)
+        self._add(flat)()
+        return flat.view(value.shape)
 
     def settle(self) -> None:
         """The running statistics become the mean over all processes, weighted as their examples."""

@@ -1,16 +1,18 @@
 """A loss that is no longer finite: which update, which term, which examples, and their numbers on disk."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..errors import Diverged
 from ..files import write_whole
 from .batches import Batches
 
-__all__ = ["diverged"]
+__all__ = ["anomalies", "diverged"]
 
 NAMED = 4  # examples in the error
 
@@ -23,6 +25,22 @@ def diverged(source: Batches, step: int, term: str, folder: Path, advice: str) -
     write_whole(path, lambda stream: np.savez(stream, **dict(_arrays(items, "item"))))
     text = f"step {step}: {term} is not finite for examples {_some(examples)}; their batch is in {path}"
     return Diverged(f"{text}; {advice}")
+
+
+@contextlib.contextmanager
+def anomalies(step: int, wanted: bool) -> Iterator[None]:
+    """Where wanted, look for the first operation of update number `step` whose gradient is not a number."""
+    if not wanted:
+        yield
+        return
+    try:
+        with torch.autograd.set_detect_anomaly(True):
+            yield
+    except RuntimeError as error:
+        if "returned nan values" not in str(error):
+            raise
+        text = next(iter(str(error).splitlines()))
+        raise Diverged(f"step {step}: {text} the log has the lines of the network that called it") from error
 
 
 def _arrays(items: Any, name: str) -> Iterator[tuple[str, np.ndarray]]:

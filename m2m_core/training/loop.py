@@ -4,7 +4,7 @@ was killed and started again ends with the bits of one that was not."""
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,16 @@ from .. import registry
 from ..errors import ConfigError, Diverged, Stopped
 from ..lock import exclusive
 from ..models import devices, initial
-from ..tasks.protocol import Task
+from ..tasks.protocol import Descent, Task
 from . import checkpoint
 from .average import Average
-from .batches import FIT, Batches, Key, stream
+from .batches import Batches, Key, stream
 from .best import Best, Weights
 from .distributed import Alone, Member
-from .divergence import diverged
+from .divergence import anomalies, diverged
+from .networks import compilation, prepare
 from .order import Order
-from .recording import Recorder
+from .recording import Recorder, averaged
 from .restarts import fruitful
 from .signals import stop_requests
 from .state import digest, gather, resume
@@ -86,21 +87,24 @@ class Loop:
         self.device = self.group.device(self.settings["device"])
         self.split, self.batch_size = task.samples(), self.settings["batch_size"]
         place = self.group.rank, self.group.size
+        accumulate = self.settings["accumulate"]
         order = Order(
             len(self.split.fit),
-            self.batch_size,
+            accumulate * self.batch_size,
             self.settings["seed"],
             self.split.near,
             self.settings["neighbourhood"],
         )
-        self.source = Batches(task, self.split, order, *place)
-        self.per_epoch = -(-len(self.split.fit) // self.batch_size)
+        self.source = Batches(task, self.split, order, *place, accumulate)
+        self.per_epoch = order.per_epoch
         self.steps = self.per_epoch * self.settings["epochs"]
         devices.repeat_exactly()
         if chosen := self.settings["initial_weights"]:
             initial.load(task.modules, chosen["path"], chosen["strict"], settings.get("initial_weights"), self.say)
         for module in task.modules.values():
             module.to(self.device)
+        prepare(task.modules, self.settings, self.group)
+        self.descent = self._descent()
         self.schedule = self._scheduled(dict(settings["schedule"]))
         self.peaks = {name: [g["lr"] for g in optimizer.param_groups] for name, optimizer in task.optimizers.items()}
         self.average = Average(task.modules, self.settings["ema"]) if self.settings["ema"] is not None else None
@@ -113,6 +117,14 @@ class Loop:
         self.group.attach(task.modules)
         self.group.compare(lambda: digest(self, settings), "weights or settings")
         self.saved_step, self.saved_time = self.step, time.monotonic()
+
+    def _descent(self) -> Descent | None:
+        """What makes the steps of the task; None of a task that makes them by itself, one a batch."""
+        found = getattr(self.task, "descent", None)
+        if found is None and (self.settings["accumulate"] > 1 or self.settings["precision"] == "fp16"):
+            text = "accumulate and precision fp16 need a task that has a `descent`, see tasks/protocol.py"
+            raise ConfigError(f"training: {text}; expected 1, and float32 or bf16")
+        return found
 
     def _scheduled(self, options: dict[str, Any]) -> Any:
         name = options.pop("name")
@@ -147,7 +159,7 @@ class Loop:
             while not self.finished:
                 wished = self.group.vote(lambda: (bool(stop), self._is_late()))
                 if not self._row_is_due():  # else the process before was asked to stop while it validated
-                    self._update(next(batches))
+                    self._update(batches)
                 row = self._record(batches, stop) if self._row_is_due() else {}
                 if on_step:
                     on_step(self.step, self.steps, row)
@@ -169,29 +181,40 @@ class Loop:
         if self._row_is_due() and self._score_is_due(start):
             yield from self.source.validations
         for step in range(start, self.steps):
-            yield FIT, step
+            yield from self.source.keys(step)
             if self._score_is_due(step + 1):
                 yield from self.source.validations
 
-    def _update(self, batch: Any) -> None:
+    def _update(self, batches: Iterator[Any]) -> None:
         devices.seed(self.device, (self.settings["seed"] * 1_000_003 + self.step + self.group.rank * APART) % 2**63)
         factor = self.schedule.factor(self.step)
         for name, optimizer in self.task.optimizers.items():
             for group, peak in zip(optimizer.param_groups, self.peaks[name], strict=True):
                 group["lr"] = peak * factor
-        own, total = self.source.count((FIT, self.step))
-        self.group.weigh(own / total)
-        with self._precision():
-            scalars = self.task.step(devices.move(batch, self.device))
-        self.group.settle()
-        self.recorder.take(scalars, self.batch_size, own / total)
+        shares = [self.source.count(key) for key in self.source.keys(self.step)]
+        total = sum(count for _, count in shares)
+        found = [self._descend(next(batches), place, shares, total) for place in range(len(shares))]
+        own = [own for own, _ in shares]
+        self.recorder.take(averaged(found, own), len(shares) * self.batch_size, sum(own) / total)
         if self.average:
             self.average.update(self.step)
         self.step += 1
         self.worked = True
 
+    def _descend(self, batch: Any, place: int, shares: Sequence[tuple[int, int]], total: int) -> dict[str, Any]:
+        """One batch of an update; the step is made with the last one."""
+        own, count = shares[place]
+        self.group.weigh(own / count)
+        if self.descent:
+            self.descent.begin(count / total, place == 0, place == len(shares) - 1)
+        looking = anomalies(self.step, self.settings["detect_anomaly"])
+        with looking, compilation(self.settings["compile"]), self._precision():
+            scalars = self.task.step(devices.move(batch, self.device))
+        self.group.settle()
+        return scalars
+
     def _precision(self) -> Any:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings["precision"] == "bf16")
+        return devices.arithmetic(self.device, self.settings["precision"])
 
     def _announce(self) -> None:
         count = sum(p.numel() for module in self.task.modules.values() for p in module.parameters())
@@ -200,7 +223,7 @@ class Loop:
         aside = f", {len(self.split.validate):,} for validation" if self._measures else ""
         self.say(
             f"{count:,} parameters on {where}; {len(self.split.fit):,} examples{aside}; "
-            f"{self.steps:,} steps of {self.batch_size} in {self.settings['epochs']:,} epochs"
+            f"{self.steps:,} steps of {self.source.accumulate * self.batch_size} in {self.settings['epochs']:,} epochs"
             + (f", going on after step {self.step:,}" if self.step else "")
         )
 
@@ -240,7 +263,7 @@ class Loop:
         return f"{kept}; lower optimizer.lr or set training.clip"
 
     def _validate(self, batches: Iterator[Any], stop: list[int]) -> float | None:
-        with self._evaluating(), torch.no_grad(), self._precision():
+        with self._evaluating(), torch.no_grad(), compilation(self.settings["compile"]), self._precision():
             score = self._score(batches, stop)
             if score is None:
                 return None

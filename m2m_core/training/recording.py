@@ -14,7 +14,7 @@ from .distributed import Member
 from .history import History
 from .tracking import Tracker
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "averaged"]
 
 FOREIGN = ("step", "epoch", "seconds", "attempt")  # columns of the history that are no curves
 
@@ -110,3 +110,15 @@ class Recorder:
         names = list(self.pending[0])
         self.pending = [dict(zip(names, row.unbind(), strict=True)) for row in table.to(self.device)]
         self._weights = []
+
+
+def averaged(parts: Sequence[Mapping[str, torch.Tensor]], counts: Sequence[int]) -> dict[str, torch.Tensor]:
+    """The scalars of an update from those of its batches, weighted by examples; some come with the last one alone."""
+    if len(parts) == 1:
+        return dict(parts[0])
+    counts = counts if sum(counts) else [1] * len(parts)  # of a process that has none: they count nothing
+    means = {
+        name: sum(part[name] * count for part, count in zip(parts, counts, strict=True)) / sum(counts)
+        for name in parts[0]
+    }
+    return {**parts[-1], **means}

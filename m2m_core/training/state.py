@@ -26,6 +26,7 @@ def gather(loop: "Loop") -> dict[str, Any]:
         "modules": {name: module.state_dict() for name, module in loop.task.modules.items()},
         "optimizers": {name: optimizer.state_dict() for name, optimizer in loop.task.optimizers.items()},
         "average": loop.average.state() if loop.average else {},
+        "descent": loop.descent.state() if loop.descent else {},
         "schedule": loop.schedule.state(),
         "best": loop.best.state(),
         "record": loop.recorder.state(),
@@ -55,6 +56,8 @@ def _put(loop: "Loop", state: Mapping[str, Any]) -> None:
         optimizer.load_state_dict(state["optimizers"][name])
     if loop.average:
         loop.average.restore(state["average"])
+    if loop.descent:
+        loop.descent.restore(state["descent"])
     loop.schedule.restore(state["schedule"])
     loop.best.restore(state["best"])
     loop.recorder.restore(state["record"])

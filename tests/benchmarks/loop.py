@@ -29,6 +29,7 @@ STATISTICS = {"mean": [0.0] * 3, "std": [1.0] * 3}
 TRAINING = {
     "epochs": EPOCHS, "batch_size": BATCH, "precision": "float32", "augment": [], "clip": None, "ema": None,
     "validation": None, "seed": 0, "save_steps": None, "save_minutes": 5.0, "keep": 2, "workers": 0, "device": "cpu",
+    "accumulate": 1, "channels_last": False, "compile": False, "checkpoint_activations": False, "detect_anomaly": False,
 }  # fmt: skip
 EXPERIMENT = {
     "training": TRAINING,

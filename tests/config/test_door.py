@@ -38,6 +38,7 @@ def check(path, value, raw=None):
         (E, small()["experiments"]["vnet"] | {"model": "styled_vnet", "styles": {"omega_b": {}}}, "experiments.vnet.styles.omega_b: the samples have no such number; did you mean 'omega_m'?"),
         (f"{E}/training/initial_weights", "none.pt", "experiments.vnet.training.initial_weights: no such file 'none.pt'; expected a path from /"),
         (f"{E}/training/initial_weights", ".", "experiments.vnet.training.initial_weights: no such file '.'; expected"),
+        (f"{E}/training", {"detect_anomaly": True, "precision": "fp16"}, "experiments.vnet.training.detect_anomaly: true, with precision fp16"),
         (f"{E}/normalize", {"input": {"psi": "velocity"}}, "experiments.vnet.normalize.input.psi: no such part; known: none"),
         ("ablations", {"d": {"of": "vnet", "vary": {"model.depth": [2, 7]}}}, "ablations.d (model.depth = 7): experiments.vnet.model.depth: 7; at most 6"),
     ],

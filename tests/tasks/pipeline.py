@@ -14,7 +14,8 @@ from tests.tasks.studies import experiment, study
 
 __all__ = ["Files", "training"]
 
-RUNNING = ("workers", "save_steps", "save_minutes", "keep", "gpus", "nodes", "threads")
+RUNNING = ("workers", "save_steps", "save_minutes", "keep", "gpus", "nodes", "threads", "checkpoint_activations",
+           "detect_anomaly")  # fmt: skip
 PRIVATE = ("dataset", "evaluation", "inference")
 
 

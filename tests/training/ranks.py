@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from m2m_core.errors import DataError, M2MError
-from m2m_core.tasks.protocol import Split, descend
+from m2m_core.tasks.protocol import Descent, Split
 from m2m_core.training.launch import members
 from m2m_core.training.loop import fit
 from m2m_core.training.rank import serve
@@ -26,6 +26,7 @@ class Line(Toy):
     def __init__(self, fit=7, validate=5, **options):
         torch.manual_seed(0)
         super().__init__(fit, validate, module=nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)).double())
+        self.descent = Descent(clip=0.5)
 
     def samples(self):
         fit, validate = self.counts
@@ -36,7 +37,7 @@ class Line(Toy):
 
     def step(self, batch):
         loss = self._loss(batch)
-        return {"loss": loss.detach(), **descend(loss, self.optimizers["model"], 0.5)}
+        return {"loss": loss.detach(), **self.descent(loss, self.optimizers["model"])}
 
 
 class Stateful(Toy):

@@ -34,6 +34,12 @@ SETTINGS = {
     "gpus": 1,
     "nodes": 1,
     "threads": 1,
+    "accumulate": 1,
+    "init_std": None,
+    "channels_last": False,
+    "compile": False,
+    "checkpoint_activations": False,
+    "detect_anomaly": False,
 }
 VALIDATION = {"fraction": 0.1, "every": 1, "patience": None}
 

@@ -75,6 +75,7 @@ SPECIAL = _scalings() | {
     "styles": ("experiments.tiny.styles", {"omega_m": {}}, {"omega_m": {}, "redshift": {}}),
     "styles.shift": ("experiments.tiny.styles.omega_m", {}, {"shift": 0.5}),
     "styles.spread": ("experiments.tiny.styles.omega_m", {}, {"spread": 0.5}),
+    "schedule.milestones": ("experiments.tiny.schedule.milestones", [7], [8]),
     "optimizer.groups": ("experiments.tiny.optimizer.groups", None, [{"match": "bias", "weight_decay": 0.0}]),
     "inference.tile": ("experiments.tiny.inference.tile", None, 4),
     "training.augment": ("experiments.tiny.training.augment", ["flip"], ["flip", "permute"]),

@@ -1,0 +1,94 @@
+"""What is done to the networks of any task before they train: layout, statistics, recomputed activations, compiling."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from ..errors import RunError
+from .distributed import Member
+from .synchronised import synchronise
+
+__all__ = ["compilation", "prepare", "recompute"]
+
+LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}  # of the weights for images and for boxes
+
+
+def prepare(modules: Mapping[str, nn.Module], training: Mapping[str, Any], group: Member) -> None:
+    """Make the networks train as `training` says; names, shapes and values of their weights stay as they are."""
+    for module in modules.values():
+        if training["channels_last"]:
+            _lay_out(module)
+        if group.size > 1:
+            synchronise(module, group)
+        if training["checkpoint_activations"]:
+            recompute(module)
+        if training["compile"]:
+            module.compile()
+
+
+def _lay_out(network: nn.Module) -> None:
+    """Convolutions whose weights have their channels last make fields that have them last."""
+    for parameter in network.parameters():
+        if parameter.ndim in LAYOUTS:
+            parameter.data = parameter.data.contiguous(memory_format=LAYOUTS[parameter.ndim])
+
+
+@contextlib.contextmanager
+def compilation(wanted: bool) -> Iterator[None]:
+    """A compiler that is missing, or that fails, is one line."""
+    try:
+        yield
+    except Exception as error:
+        if not wanted or not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        text = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:160]
+        raise RunError(f"training.compile: {text}; install a compiler (g++, triton) or set it to false") from error
+
+
+# ---- activations
+
+
+def recompute(network: nn.Module) -> None:
+    """Keep of each block of `network` its input alone, and compute the rest again in the backward pass.
+
+    Blocks are the children of the network, and of its lists of modules, that have children of their own.
+    """
+    for child in _blocks(network):
+        child.forward = partial(_recomputed, child, child.forward)  # type: ignore[method-assign]
+
+
+def _blocks(module: nn.Module) -> Iterator[nn.Module]:
+    for child in module.children():
+        if isinstance(child, nn.ModuleList | nn.ModuleDict):
+            yield from _blocks(child)
+        elif any(True for _ in child.children()):
+            yield child
+
+
+def _recomputed(block: nn.Module, forward: Callable[..., Any], *inputs: Any) -> Any:
+    if not torch.is_grad_enabled():
+        return forward(*inputs)
+    return checkpoint(
+        forward, *inputs, use_reentrant=False, context_fn=lambda: (contextlib.nullcontext(), _unmoved(block))
+    )
+
+
+@contextlib.contextmanager
+def _unmoved(block: nn.Module) -> Iterator[None]:
+    """Running statistics, which the first pass moved, stay where they are."""
+    tracking = [m for m in block.modules() if isinstance(m, _BatchNorm) and m.num_batches_tracked is not None]
+    before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in tracking]
+    for norm in tracking:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(tracking, before, strict=True):
+            norm.momentum = momentum
+            norm.num_batches_tracked.copy_(count)
