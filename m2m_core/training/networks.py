@@ -29,7 +29,7 @@ def prepare(modules: Mapping[str, nn.Module], training: Mapping[str, Any], group
         if training["checkpoint_activations"]:
             recompute(module)
         if training["compile"]:
-            module.compile()
+            module.forward = torch.compile(module.forward)  # module.compile() leaves an nn.Sequential as it is
 
 
 def _lay_out(network: nn.Module) -> None:

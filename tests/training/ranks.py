@@ -52,6 +52,30 @@ class Stateful(Toy):
         return Split(range(7), range(100, 105), [])
 
 
+class Normed(Line):
+    """With batch normalisation of several values an example, whose statistics are those of the whole batch."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        torch.manual_seed(0)
+        normal = nn.Unflatten(1, (4, 2)), nn.BatchNorm1d(4), nn.Flatten()
+        self.modules = {"model": nn.Sequential(nn.Linear(3, 8), *normal, nn.Tanh(), nn.Linear(8, 1)).double()}
+        self.optimizers = {"model": torch.optim.Adam(self.modules["model"].parameters(), lr=0.1)}
+
+
+class Halved(Line):
+    """With scaled losses, whose gradient overflows where it is scaled by as much as at first."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.descent = Descent(clip=0.5, half=True)
+
+    def step(self, batch):
+        loss = self._loss(batch)
+        steep = loss + (loss - loss.detach()) * 1e304 if self.descent.scale == 2.0**16 else loss
+        return {"loss": loss.detach(), **self.descent(steep, self.optimizers["model"])}
+
+
 class Slow(Line):
     """Twenty milliseconds a step."""
 
@@ -104,7 +128,9 @@ class Nan(Line):
         return x, y * float("nan") if example == 4 else y
 
 
-BEHAVIOURS = {kind.__name__: kind for kind in (Line, Stateful, Slow, Interrupted, Damaged, Buggy, Other, Nan)}
+BEHAVIOURS = {
+    kind.__name__: kind for kind in (Line, Stateful, Normed, Halved, Slow, Interrupted, Damaged, Buggy, Other, Nan)
+}
 
 
 def together(folder, toy="Line", on_step=None, say=None, options=None, schedule=None, gpus=2, nodes=1, **training):

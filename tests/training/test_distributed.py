@@ -82,6 +82,28 @@ def test_parts_of_a_batch_make_the_whole(alone, tmp_path, gpus, workers):
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in folder.iterdir()}
 
 
+@pytest.mark.parametrize("setting", [{}, {"accumulate": 2, "checkpoint_activations": True}])
+def test_batch_normalisation_is_that_of_the_whole_batch(tmp_path, setting):
+    """Batches of 3, 3 and 1: the last one leaves a process without examples, which must not count."""
+    common = {**MEASURED, **setting}
+    one, two = (together(tmp_path / str(gpus), "Normed", gpus=gpus, **common) for gpus in (1, 2))
+    found, expected = weights(two.task), weights(one.task)
+    assert found["model.2.num_batches_tracked"] == expected["model.2.num_batches_tracked"] > 0
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(numbers(tmp_path / "1", "loss"), numbers(tmp_path / "2", "loss"), rtol=1e-6)
+    assert two.best.score == pytest.approx(one.best.score, rel=1e-7)
+
+
+@pytest.mark.parametrize("toy, setting", [("Line", {"accumulate": 2}), ("Halved", {"accumulate": 2})])
+def test_parts_of_parts_and_scaled_losses_make_the_whole(tmp_path, toy, setting):
+    common = {**MEASURED, "batch_size": 2, **setting}
+    one, two = (together(tmp_path / str(gpus), toy, gpus=gpus, **common) for gpus in (1, 2))
+    close(weights(one.task), weights(two.task))
+    assert one.descent.state() == two.descent.state() and (toy == "Line" or one.descent.scale == 2.0**15)
+    np.testing.assert_allclose(numbers(tmp_path / "1", "loss"), numbers(tmp_path / "2", "loss"), rtol=1e-6)
+
+
 def test_twice_the_same_bits(tmp_path):
     first, second = (together(tmp_path / name, "Stateful", gpus=3, **MEASURED) for name in "ab")
     assert same(weights(first.task), weights(second.task)) and first.task.modules["model"][1].running_mean.any()
@@ -143,7 +165,7 @@ def test_buckets_hold_neighbours_of_one_type():
 # ---- stopping and going on
 
 
-@pytest.mark.parametrize("toy", ["Line", "Stateful"])
+@pytest.mark.parametrize("toy", ["Line", "Stateful", "Halved"])
 def test_a_stopped_run_ends_with_the_bits_of_an_uninterrupted_one(tmp_path, toy):
     common = {**MEASURED, "save_steps": 5, "workers": 0}
     reference = together(tmp_path / "whole", toy, **common)

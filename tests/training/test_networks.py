@@ -7,12 +7,13 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.utils import counters
 
 from m2m_core import models
 from m2m_core.errors import Diverged
 from m2m_core.training import networks
 from m2m_core.training.networks import recompute
-from tests.training.toys import Toy, same, settings, train, weights
+from tests.training.toys import Toy, column, same, settings, train, weights
 
 torch.set_num_threads(1)
 
@@ -85,13 +86,13 @@ def test_an_input_that_is_overwritten_is_no_silent_mistake(tmp_path):
 
 
 def test_channels_last_is_another_order_of_the_same_numbers(tmp_path):
-    plain = train(tmp_path / "a", Boxes(), epochs=1)
+    train(tmp_path / "a", Boxes(), epochs=1)
     last = train(tmp_path / "b", Boxes(), epochs=1, channels_last=True, ema=0.5)
     layouts = {p.is_contiguous(memory_format=torch.channels_last_3d) for p in last.task.modules["model"].parameters()
                if p.ndim == 5}  # fmt: skip
     assert layouts == {True}
-    for key, value in weights(plain.task).items():
-        torch.testing.assert_close(value, weights(last.task)[key], rtol=1e-4, atol=1e-5)
+    losses = [[float(x) for x in column(tmp_path / name, "loss")] for name in "ab"]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     before = weights(last.task)
     again = train(tmp_path / "b", Boxes(), epochs=1, channels_last=True, ema=0.5)  # from the checkpoint
     assert not again.worked and same(before, weights(again.task))
@@ -101,12 +102,14 @@ def test_channels_last_is_another_order_of_the_same_numbers(tmp_path):
 
 
 def test_a_compiled_network_trains_as_it_would_otherwise(tmp_path):
-    plain = train(tmp_path / "a", Toy(), epochs=1)
-    made = train(tmp_path / "b", Toy(), epochs=1, compile=True)
-    assert weights(plain.task).keys() == weights(made.task).keys()
-    for key, value in weights(plain.task).items():
-        if "num_batches" not in key:  # dropout draws other numbers
-            assert value.shape == weights(made.task)[key].shape and bool(weights(made.task)[key].isfinite().all())
+    def run(folder, **training):
+        torch.manual_seed(0)
+        return weights(train(folder, Toy(module=nn.Sequential(nn.Linear(3, 4), nn.Tanh())), epochs=1, **training).task)
+
+    plain, made = run(tmp_path / "a"), run(tmp_path / "b", compile=True)
+    assert plain.keys() == made.keys() and counters["stats"]["unique_graphs"] > 0
+    for key, value in plain.items():
+        torch.testing.assert_close(value, made[key], rtol=1e-4, atol=1e-5)
 
 
 def test_a_missing_compiler_is_one_line(tmp_path):
@@ -138,9 +141,8 @@ class Root(nn.Linear):
 
 
 def test_the_operation_whose_gradient_is_not_a_number_is_named(tmp_path):
-    with pytest.raises(
-        Diverged, match=r"^step 0: Function '\w+Backward0' returned nan values .*; the log has"
-    ) as error:
+    words = r"^step 0: Function 'SqrtBackward0' returned nan values in its 0th output. the log has"
+    with pytest.raises(Diverged, match=words) as error:
         train(tmp_path, Toy(module=Root(3, 1)), detect_anomaly=True)
     assert "\n" not in str(error.value)
 
