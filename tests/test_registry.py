@@ -10,8 +10,8 @@ from m2m_core import registry
 from m2m_core.errors import ConfigError
 
 KINDS = {
-    "discriminator", "export", "figure", "geometry", "loss", "metric", "model", "optimizer", "patches", "reader",
-    "requirement", "scaling", "schedule", "section", "shape", "simulation", "source", "task", "torch_scaling",
+    "discriminator", "export", "figure", "geometry", "loss", "metric", "model", "optimizer", "patches", "quantiles",
+    "reader", "requirement", "scaling", "schedule", "section", "shape", "simulation", "source", "task", "torch_scaling",
     "torch_transform", "transform",
 }  # fmt: skip
 ENTRIES = [(kind, name) for kind in sorted(KINDS) for name in registry.entries(kind)]
@@ -45,6 +45,7 @@ def test_every_entry_is_documented(kind, name):
 @pytest.mark.parametrize("kind, name", ENTRIES)
 def test_every_default_is_of_its_type(kind, name):
     required = {"input": "x", "target": "y"} if kind == "source" else {}
+    required |= {"milestones": [3]} if name == "multistep" else {}
     checked = registry.check(kind, name, required)
     assert checked.keys() == registry.find(kind, name).options.keys()
 

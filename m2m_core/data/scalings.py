@@ -59,7 +59,12 @@ def of_robust(
     low: Annotated[float, Field(gt=0, lt=0.5)] = 0.25,
     high: Annotated[float, Field(gt=0.5, lt=1)] = 0.75,
 ) -> tuple[float, ...]:
-    """The quantiles that the scaling `robust` needs."""
+    """The quantiles that the scaling `robust` needs.
+
+    Options:
+        low: part of the values below the lower quantile
+        high: part of the values below the upper quantile
+    """
     return low, 0.5, high
 
 

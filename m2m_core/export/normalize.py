@@ -144,7 +144,11 @@ class Linear(nn.Module):
 
 @register("torch_scaling", "displacement")
 class Displacement(nn.Module):
-    """x / (6 Mpc/h times D)."""
+    """x / (6 Mpc/h times D).
+
+    Options:
+        rms: the displacement that becomes 1 at redshift 0 [Mpc/h]
+    """
 
     def __init__(self, *, rms: Positive = 6.0) -> None:
         super().__init__()
@@ -157,7 +161,11 @@ class Displacement(nn.Module):
 
 @register("torch_scaling", "velocity")
 class Velocity(nn.Module):
-    """x / (6 Mpc/h times D H f / (1 + z))."""
+    """x / (6 Mpc/h times D H f / (1 + z)).
+
+    Options:
+        rms: the displacement whose velocity becomes 1, at redshift 0 [Mpc/h]
+    """
 
     def __init__(self, *, rms: Positive = 6.0) -> None:
         super().__init__()
