@@ -166,10 +166,19 @@ def test_how_it_runs_does_not_change_a_bit(make, tmp_path, setting):
     assert columns(tmp_path / "a") == columns(tmp_path / "b")
 
 
-def test_half_precision_repeats(make, tmp_path):
-    first, second = (run(make, tmp_path / name, precision="bf16", epochs=1) for name in "ab")
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_repeats(make, tmp_path, precision):
+    first, second = (run(make, tmp_path / name, precision=precision, epochs=1) for name in "ab")
     assert same(weights(first.task), weights(second.task))
-    assert all(value.dtype != torch.bfloat16 for value in weights(first.task).values())
+    assert all(value.dtype not in (torch.bfloat16, torch.float16) for value in weights(first.task).values())
+
+
+def test_several_batches_a_step_and_recomputed_activations_train_the_model_of_one_large_batch(make, tmp_path):
+    one = run(make, tmp_path / "one", batch_size=4)
+    several = run(make, tmp_path / "several", batch_size=2, accumulate=2, checkpoint_activations=True)
+    assert one.steps == several.steps
+    for key, value in weights(one.task).items():
+        torch.testing.assert_close(value, weights(several.task)[key], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [2, 3])
@@ -189,9 +198,11 @@ def test_several_processes_train_the_model_of_one(known, tmp_path, batch_size):
 # ---- stopping and going on
 
 
-@pytest.mark.parametrize("cut", [1, 2, 3, 5, 6])
-def test_a_stopped_run_ends_where_an_uninterrupted_one_does(make, tmp_path, cut):
-    reference = run(make, tmp_path / "whole")
+@pytest.mark.parametrize("cut, setting", [
+    *((cut, {}) for cut in (1, 2, 3, 5, 6)), (3, {"precision": "fp16", "accumulate": 2, "batch_size": 1, "clip": 1.0})
+])  # fmt: skip
+def test_a_stopped_run_ends_where_an_uninterrupted_one_does(make, tmp_path, cut, setting):
+    reference = run(make, tmp_path / "whole", **setting)
     assert reference.steps == 6
 
     def ask_to_stop(step, *_):
@@ -199,10 +210,10 @@ def test_a_stopped_run_ends_where_an_uninterrupted_one_does(make, tmp_path, cut)
             os.kill(os.getpid(), signal.SIGTERM)
 
     try:
-        run(make, tmp_path / "cut", ask_to_stop)
+        run(make, tmp_path / "cut", ask_to_stop, **setting)
     except Stopped:
         assert torch.load(tmp_path / "cut" / "last.pt", weights_only=True)["step"] == cut < 6
-    second = run(make, tmp_path / "cut")
+    second = run(make, tmp_path / "cut", **setting)
     assert same(weights(reference.task), weights(second.task))
     assert all(same(reference.weights()[name], second.weights()[name]) for name in reference.task.modules)
     assert columns(tmp_path / "whole") == columns(tmp_path / "cut")

@@ -67,9 +67,10 @@ def test_tiles_change_the_memory_and_not_the_result(trained, tmp_path):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_half_precision_is_near(trained, tmp_path):
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_is_near(trained, tmp_path, precision):
     run(trained, tmp_path / "full.h5")
-    run(trained, tmp_path / "half.h5", precision="bf16")
+    run(trained, tmp_path / "half.h5", precision=precision)
     name = next(iter(by_task(trained)))
     one, other = (predictions.read(tmp_path / f"{file}.h5", name) for file in ("full", "half"))
     assert not np.array_equal(one, other)
