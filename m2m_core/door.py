@@ -195,14 +195,13 @@ def _check_tile(tile: int | list[int], space: tuple[int, ...], geometry: Geometr
 def _check_loss(experiment: Experiment, dataset: Dataset, space: tuple[int, ...] | None) -> None:
     """A target that the loss can take, as far as it is known."""
     size, source = experiment.crops.size, dict(dataset.source)
-    normal: Any = experiment.normalize.target
     known: dict[str, Any] = {"quantities": _kinds(source)}
     if space:
         known["space"] = (size,) * len(space) if isinstance(size, int) else tuple(size)
     if space and isinstance(length := source.get("box_size"), int | float):
         known["cell"] = tuple(length / n for n in space)
     chosen: Any = experiment.loss
-    losses.check(chosen, losses.Target(normal.transform, normal.scaling, **known), plugins=False)
+    losses.check(chosen, losses.Target(*experiment.normalize.told("target"), **known), plugins=False)
 
 
 def _kinds(source: dict[str, Any]) -> list[tuple[str, None]] | None:

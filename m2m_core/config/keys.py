@@ -116,6 +116,15 @@ class Normalize(Section):
         chosen = getattr(self, side)
         return chosen if isinstance(chosen, dict) else {"": chosen}
 
+    def told(self, side: str) -> tuple[str, str]:
+        """(transform, scaling) in a word each, "identity" where no part has any other; once the config is read."""
+        parts = self.normals(side).values()
+        chains = [[p.transform] if isinstance(p.transform, str) else p.transform for p in parts]
+        scalings = [p.scaling if isinstance(p.scaling, str) else p.scaling["name"] for p in parts]
+        kinds = [name for names in chains for name in names], scalings
+        first, second = (", ".join(dict.fromkeys(n for n in names if n != "identity")) or "identity" for names in kinds)
+        return first, second
+
 
 class Crops(Section):
     """The crops that a field is cut into; the halo is computed from the model."""

@@ -1,6 +1,6 @@
 """Normalisation: pointwise transforms, then a scaling per channel; both exactly invertible, in place on float32."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ from ..errors import DataError
 from .scalings import Constants
 from .transforms import Chain, Transform, transform
 
-__all__ = ["Normal", "Normalizer", "Parts", "edges", "normalizer", "normals"]
+__all__ = ["Normal", "Normalizer", "Parts", "edges", "normalizer", "normals", "told"]
 
 Scaling = str | Mapping[str, Any]  # a name, or the name with options
 
@@ -114,6 +114,19 @@ def normals(chosen: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     A field that is normalised as a whole is one part without a name.
     """
     return {"": chosen} if "transform" in chosen else dict(sorted(chosen.items()))
+
+
+def told(chosen: Mapping[str, Any]) -> tuple[str, str]:
+    """(transform, scaling) in a word each, "identity" where no part has any other."""
+    chains = [[p["transform"]] if isinstance(p["transform"], str) else p["transform"] for p in normals(chosen).values()]
+    scalings = [
+        p["scaling"] if isinstance(p["scaling"], str) else p["scaling"]["name"] for p in normals(chosen).values()
+    ]
+    return _named(name for names in chains for name in names), _named(scalings)
+
+
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(name for name in names if name != "identity")) or "identity"
 
 
 def edges(chosen: Mapping[str, Any], channels: Sequence[int], field: str) -> list[int]:

@@ -13,7 +13,7 @@ from ..crops import Tile, per_axis, tiles
 from ..data.augment import Symmetry, draw, draw_change
 from ..data.catalogue import Sample
 from ..data.fields import Fields
-from ..data.normalize import Normal, normalizer
+from ..data.normalize import Normal, normalizer, told
 from ..data.styles import Styles
 from ..errors import ConfigError, DataError
 from ..losses.frame import Frame
@@ -74,8 +74,8 @@ class FieldToField:
 
     def _target(self) -> losses.Target:
         """What a loss may ask of the target."""
-        chosen, (quantities, cell, _) = self.settings["normalize"]["target"], self.place
-        return losses.Target(chosen["transform"], chosen["scaling"], quantities, self.study.crops.size, cell)
+        quantities, cell, _ = self.place
+        return losses.Target(*told(self.settings["normalize"]["target"]), quantities, self.study.crops.size, cell)
 
     def _network(self, padding: str) -> nn.Module:
         options = dict(self.settings["model"])
@@ -113,15 +113,12 @@ class FieldToField:
         source = self._block(sample, "input", start, crops.size, halo, symmetry)
         target = self._block(sample, "target", start, crops.size, (0,) * len(halo), symmetry)
         changed = self._changed(rng, sample, source, target)
-        return (*changed, *self._style(sample), *(self._constants(sample) if self.loss.wants_frame else ()))
+        constants = self.normal["target"].constants(sample, len(target)) if self.loss.wants_frame else ()
+        return (*changed, *self._style(sample), *constants)
 
     def _style(self, sample: Sample) -> tuple[np.ndarray, ...]:
         """What the network is told beside the field."""
         return (self.styles.of(sample),) if self.styles else ()
-
-    def _constants(self, sample: Sample) -> tuple[np.ndarray, ...]:
-        constants = self.normal["target"].scaling.constants(sample) or (np.zeros(1), np.ones(1))
-        return tuple(np.broadcast_to(values, sample.shape("target")[:1]).astype("f4") for values in constants)
 
     def _changed(
         self, rng: np.random.Generator | None, sample: Sample, source: np.ndarray, target: np.ndarray

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from m2m_core import registry
 from m2m_core.data import scalings
 from m2m_core.data.catalogue import Sample
-from m2m_core.data.normalize import Normalizer, Parts, normalizer
+from m2m_core.data.normalize import Normalizer, Parts, normalizer, told
 from m2m_core.data.transforms import Chain, transform
 from m2m_core.errors import DataError
 from m2m_core.physics.cosmology import growth, growth_rate
@@ -134,6 +134,13 @@ def test_each_part_of_a_field_has_its_own():
     x[5, 1, 2] = -2
     with pytest.raises(DataError, match=r"log1p: value -2.0 at \(5, 1, 2\)"):
         found.forward(x, at())
+
+
+def test_a_normalisation_is_told_in_a_word_each():
+    identity = {"transform": ["identity", "identity"], "scaling": "identity"}
+    assert told(identity) == told({"psi": identity, "v": identity}) == ("identity", "identity")
+    assert told(PARTS) == ("log1p", "displacement, velocity, robust")
+    assert told({"transform": "log", "scaling": {"name": "robust", "low": 0.1}}) == ("log", "robust")
 
 
 def test_other_parts_than_the_catalogue_has():

@@ -9,6 +9,7 @@ from m2m_core.errors import ConfigError, Diverged, Stopped
 from m2m_core.tasks import descent
 from m2m_core.tasks.protocol import Descent, build
 from m2m_core.training.batches import Batches
+from m2m_core.training.order import Order
 from tests.tasks.studies import experiment, fields, study
 from tests.training.ranks import Line
 from tests.training.toys import VALIDATION, Toy, column, same, stop_at, train, weights
@@ -36,7 +37,7 @@ class Half(Toy):
 
 def test_parts_of_an_update_are_those_of_one_large_batch():
     task = Toy(fit=11)
-    whole, parts = Batches(task, task.samples(), 6, 3), Batches(task, task.samples(), 2, 3, accumulate=3)
+    whole, parts = (Batches(task, task.samples(), Order(11, 6, 3), accumulate=n) for n in (1, 3))
     for step in range(4):  # updates of 6 and of 5
         keys = parts.keys(step)
         assert [parts.count(key)[1] for key in keys] == ([2, 2, 2] if step % 2 == 0 else [2, 2, 1])
