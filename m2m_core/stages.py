@@ -10,7 +10,7 @@ from typing import Any
 
 from . import registry
 from .config import Config, Dataset, Experiment
-from .config.keys import Normal
+from .config.normal import Normal
 from .errors import ConfigError
 from .files import digest
 from .provenance import code_of, fingerprint

@@ -2,19 +2,18 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ..options import MANY, Count, Fraction, Index, Name, Number, Positive, Probability, Seed
-from ..registry import STRICT
 from ..wording import short, shown
-from .choices import Choice, Names
+from .choices import Choice
+from .normal import Chosen, Normal, Normalize, Section
 
 __all__ = [
     "Ablation", "Config", "Crops", "Dataset", "Experiment", "Folds", "Normal", "Random", "Range", "Search", "Section",
     "Variant",
 ]  # fmt: skip
 
-Chosen = str | dict[str, Any]
 OneOrMore = Chosen | Annotated[list[Chosen], Field(min_length=1)]
 Size = Count | Annotated[list[Count], Field(min_length=1, max_length=3)]
 Voxel = Index | Annotated[list[Index], Field(min_length=1, max_length=3)]
@@ -22,18 +21,10 @@ Device = Annotated[
     str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$", json_schema_extra={"x-words": "auto, cpu, cuda or cuda:N"})
 ]
 Parameter = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
-Scaling = Annotated[str, Names("scaling", "transform")]
-Transform = Annotated[str, Names("transform")]
 Values = Annotated[list[Any], Field(min_length=1, max_length=1000)]
 Bound = Annotated[int, Field(ge=-MANY, le=MANY)] | Number
 SERIES = 1000  # experiments that one ablation may make
 Series = Annotated[int, Field(ge=1, le=SERIES)]
-
-
-class Section(BaseModel):
-    """A closed, frozen, strictly typed part of the config."""
-
-    model_config = STRICT
 
 
 class Folds(Section):
@@ -84,46 +75,6 @@ class Dataset(Section):
     shard: Count | None = Field(
         None, description="samples a job, of a large dataset that is not divided yet; 500 unless given"
     )
-
-
-class Normal(Section):
-    """How a field is made dimensionless: a pointwise transform, then a scaling of each channel."""
-
-    transform: Transform | Annotated[list[Transform], Field(min_length=1, max_length=9)] = Field(
-        "identity", description="pointwise, with an exact inverse; or several, applied in order"
-    )
-    scaling: Annotated[Chosen, Choice("scaling")] = Field("identity", description="shift and spread of each channel")
-
-
-Whole = Scaling | Normal
-Parts = Annotated[
-    dict[Name, Whole], Field(min_length=1, json_schema_extra={"x-words": "names of parts, each to one of these"})
-]
-
-
-class Normalize(Section):
-    """The normalisation of input and target: a scaling or transform, or one of each; or that of each part by name."""
-
-    input: Whole | Parts = Field(
-        "standardise", description="of the input field, or part -> that of the part", union_mode="left_to_right"
-    )
-    target: Whole | Parts = Field(
-        "standardise", description="of the target field, or part -> that of the part", union_mode="left_to_right"
-    )
-
-    def normals(self, side: str) -> dict[str, Any]:
-        """Part -> its normalisation (a Normal once the config is read); "" -> that of an undivided field."""
-        chosen = getattr(self, side)
-        return chosen if isinstance(chosen, dict) else {"": chosen}
-
-    def told(self, side: str) -> tuple[str, str]:
-        """(transform, scaling) in a word each, "identity" where no part has any other; once the config is read."""
-        parts = self.normals(side).values()
-        chains = [[p.transform] if isinstance(p.transform, str) else p.transform for p in parts]
-        scalings = [p.scaling if isinstance(p.scaling, str) else p.scaling["name"] for p in parts]
-        kinds = [name for names in chains for name in names], scalings
-        first, second = (", ".join(dict.fromkeys(n for n in names if n != "identity")) or "identity" for names in kinds)
-        return first, second
 
 
 class Crops(Section):
