@@ -65,7 +65,7 @@ def test_a_transform_is_undone_in_all_of_its_domain(name):
     assert np.isfinite(back).all() and (np.abs(back.astype("f8") - x) <= rounding(name, x)).all()
 
 
-@pytest.mark.parametrize("name", set(registry.entries("transform")) - {"identity"})
+@pytest.mark.parametrize("name", sorted(registry.entries("transform").keys() - {"identity"}))
 def test_a_value_outside_of_a_domain_is_named_with_its_sample_and_place(name):
     value = np.float32({"log": 0.0, "log1p": -1.0, "exp": 89.0, "expm1": -6.0}[name])
     x = np.ones((2, 3, 4), "f4")
