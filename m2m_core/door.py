@@ -24,6 +24,8 @@ from .wording import hint, joined, shown
 
 __all__ = ["check"]
 
+Space = dict[str, tuple[int, ...]]  # field -> its edges [voxels]
+
 SEARCHED = "model, optimizer, schedule or training"
 
 
@@ -32,12 +34,12 @@ class Expected:
     """A sample that does not exist yet, as far as crops look at one."""
 
     id: str
-    edges: tuple[int, ...]
+    fields: dict[str, tuple[int, ...]]  # edges of each [voxels]
     periodic: bool
 
     def shape(self, field: str) -> tuple[int, ...]:
         """(channels, *space)."""
-        return (1, *self.edges)
+        return (1, *self.fields[field])
 
 
 def check(config: Config) -> Config:
@@ -74,14 +76,15 @@ def _named(where: str) -> Iterator[None]:
 # ---- datasets
 
 
-def _space(dataset: Dataset, where: str) -> tuple[int, ...] | None:
-    """Edges of the fields of a simulated dataset [voxels], None if only the files or the simulator know them."""
+def _space(dataset: Dataset, where: str) -> Space | None:
+    """Edges of input and target of a simulated dataset [voxels], None if only the files or the simulator know them."""
     source: Any = dataset.source
     if not is_simulated(dataset) or not _is_ours("shape", source["kind"]):
         return None
     options = _taken("shape", source["kind"], source, f"{where}.source")
     with _named(f"{where}.source"):
-        return registry.load("shape", source["kind"])(**options)
+        edges = registry.load("shape", source["kind"])(**options)
+    return edges if isinstance(edges, dict) else {"input": edges, "target": edges}
 
 
 def _is_ours(kind: str, name: str) -> bool:
@@ -168,7 +171,7 @@ def _check_parts(experiment: Experiment, dataset: Dataset) -> None:
             raise ConfigError(f"{joined(f'normalize.{side}', lacking[0])}: missing; expected each part of the field")
 
 
-def _check_crops(experiment: Experiment, dataset: Dataset, space: tuple[int, ...] | None) -> None:
+def _check_crops(experiment: Experiment, dataset: Dataset, space: Space | None) -> None:
     """Crops that the model takes and that leave no gaps; of simulated samples, crops and tiles that fit."""
     crops = experiment.crops
     size = crops.size
@@ -178,11 +181,12 @@ def _check_crops(experiment: Experiment, dataset: Dataset, space: tuple[int, ...
     periodic = dict(dataset.source).get("periodic") is not False
     if geometry.padding == "periodic" and not periodic:
         raise ConfigError("model.padding: periodic, but the dataset is not; expected valid or zero")
-    known = space or (tuple(size) if isinstance(size, list) else (size,))  # of files, a crop at least
+    known = space or {"input": tuple(size) if isinstance(size, list) else (size,)}  # of files, a crop at least
     sample: Any = Expected(_id(0), known, periodic)
-    index([sample], geometry=geometry, **(crops.model_dump() if space else {"size": size, "step": crops.step}))
+    told = crops.model_dump() if space else crops.model_dump(exclude={"start", "stop"})
+    index([sample], geometry=geometry, **told)
     if space:
-        _check_tile(experiment.inference.tile or size, space, geometry)
+        _check_tile(experiment.inference.tile or size, space["input"], geometry)
 
 
 def _check_tile(tile: int | list[int], space: tuple[int, ...], geometry: Geometry) -> None:
@@ -192,14 +196,16 @@ def _check_tile(tile: int | list[int], space: tuple[int, ...], geometry: Geometr
     geometry.admit([min(pair) for pair in zip(tiles, space, strict=True)], "inference.tile")
 
 
-def _check_loss(experiment: Experiment, dataset: Dataset, space: tuple[int, ...] | None) -> None:
+def _check_loss(experiment: Experiment, dataset: Dataset, space: Space | None) -> None:
     """A target that the loss can take, as far as it is known."""
     size, source = experiment.crops.size, dict(dataset.source)
     known: dict[str, Any] = {"quantities": _kinds(source)}
     if space:
-        known["space"] = (size,) * len(space) if isinstance(size, int) else tuple(size)
+        edges = (size,) * len(space["input"]) if isinstance(size, int) else size
+        finer = [m // n for m, n in zip(space["target"], space["input"], strict=True)]
+        known["space"] = tuple(factor * n for factor, n in zip(finer, edges, strict=True))
     if space and isinstance(length := source.get("box_size"), int | float):
-        known["cell"] = tuple(length / n for n in space)
+        known["cell"] = tuple(length / n for n in space["target"])
     chosen: Any = experiment.loss
     losses.check(chosen, losses.Target(*experiment.normalize.told("target"), **known), plugins=False)
 

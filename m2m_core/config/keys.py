@@ -78,12 +78,16 @@ class Dataset(Section):
 
 
 class Crops(Section):
-    """The crops that a field is cut into; the halo is computed from the model."""
+    """The crops that a field is cut into, in voxels of the input; the halo is computed from the model."""
 
     size: Size = Field(description="edge of a crop [voxels], one number or one an axis")
     step: Size | None = Field(None, description="distance between crops [voxels]; the size unless given")
     start: Voxel | None = Field(None, description="first voxel of the part of each field that is learnt from [voxels]")
     stop: Size | None = Field(None, description="first voxel behind that part [voxels]; the end unless given")
+    scale_factor: Count | None = Field(
+        None,
+        description="voxels of the target for each of the input, along an axis; as the model makes them unless given",
+    )
 
     @model_validator(mode="after")
     def _agree(self) -> "Crops":
@@ -180,9 +184,10 @@ class Training(Section):
 class Inference(Section):
     """How whole samples are predicted."""
 
-    tile: Size | None = Field(None, description="edge of a tile [voxels]; the crop's unless given")
+    tile: Size | None = Field(None, description="edge of a tile [voxels of the input]; the crop's unless given")
     compression: Literal["gzip", "lzf", "none"] = Field("lzf", description="of the predictions on disk, without loss")
     precision: Literal["float32", "bf16", "fp16"] = Field("float32", description="arithmetic of the network")
+    seed: Seed = Field(0, description="decides the noise of each sample, of models that take any")
 
 
 class Style(Section):

@@ -44,6 +44,8 @@ def field_to_field(task: FieldToField) -> Exportable:
     """The network as inference runs it, on whole boxes or on parts with their halo; float32 throughout."""
     if task.styles:
         raise ConfigError(f"styles: a network that is told {', '.join(task.styles.names)} has no exported form yet")
+    if task.geometry.noise:
+        raise ConfigError("model: a network that is told noise has no exported form yet")
     sample = task.samples().predict[0]
     network, tile, halo = task.network(sample)
     options = dict(task.settings["model"])
