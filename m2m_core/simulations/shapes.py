@@ -6,6 +6,7 @@ Beside each simulation stands a function of its name with those of its options t
 from ..errors import ConfigError
 from ..options import Annotated, Field, Fraction, Positive
 from ..registry import register
+from ._meshes import divide
 
 __all__ = ["nbody"]
 
@@ -23,8 +24,9 @@ def nbody(
     h: Annotated[float, Field(gt=0, le=10)] = 0.6711,
     n_s: Annotated[float, Field(ge=-10, le=10)] = 0.9624,
     sigma_8: Positive = 0.834,
-) -> tuple[int, ...]:
-    """Edges of the fields [voxels]; raises ConfigError where there are more baryons than matter."""
+    coarsen: Annotated[int, Field(ge=1, le=1024)] = 1,
+) -> dict[str, tuple[int, ...]]:
+    """Edges of input and target [voxels]; raises ConfigError for more baryons than matter, or for too few cells."""
     if omega_b >= omega_m:
         raise ConfigError(f"omega_b: {omega_b}; expected less than omega_m, which is {omega_m}")
-    return (mesh, mesh, mesh)
+    return {"input": (divide(mesh, coarsen, "coarsen"),) * 3, "target": (mesh,) * 3}
