@@ -7,6 +7,7 @@ and against the fields when the catalogue is known.
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ def check(config: Config) -> Config:
         with _named(config.origin(name)):
             _check_processes(experiment.training)
             _check_weights(experiment.training)
+            _check_tracking(experiment)
             _check_styles(experiment, config.datasets[experiment.dataset])
             _check_precision(experiment.training)
             _check_parts(experiment, config.datasets[experiment.dataset])
@@ -133,6 +135,14 @@ def _check_weights(training: Training) -> None:
     if chosen is not None and not Path(chosen.path).is_file():
         text = f"no such file {shown(chosen.path)}; expected a path from {Path.cwd()}"
         raise ConfigError(f"training.initial_weights: {text}")
+
+
+def _check_tracking(experiment: Experiment) -> None:
+    """Trackers whose packages are there: not all are dependencies."""
+    for place, tracker in enumerate(map(dict, experiment.tracking)):
+        if tracker["name"] == "wandb" and tracker["mode"] != "disabled" and not find_spec("wandb"):
+            what = f"tracking.{place}: the package wandb is not installed"
+            raise ConfigError(f"{what}; expected `pip install wandb` in this environment, or mode: disabled")
 
 
 def _check_styles(experiment: Experiment, dataset: Dataset) -> None:

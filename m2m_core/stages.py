@@ -134,7 +134,7 @@ class Stages:
     def training(self, experiment: str) -> dict[str, Any]:
         """All that decides the weights."""
         keys = self._of(experiment).model_dump()
-        for key in ("dataset", "evaluation", "inference"):
+        for key in ("dataset", "evaluation", "inference", "tracking"):
             del keys[key]
         for key in RUNNING:
             del keys["training"][key]
@@ -145,7 +145,7 @@ class Stages:
     def running(self, experiment: str) -> dict[str, Any]:
         """How training is carried out and watched, without a say in its result."""
         chosen = self._of(experiment)
-        watched = {"inference": chosen.inference.model_dump(), "evaluation": chosen.evaluation}
+        watched = {name: chosen.model_dump()[name] for name in ("inference", "evaluation", "tracking")}
         return {**watched, "training": {key: getattr(chosen.training, key) for key in RUNNING}}
 
     def inference(self, experiment: str) -> dict[str, Any]:

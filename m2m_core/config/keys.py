@@ -220,6 +220,9 @@ class Experiment(Section):
     schedule: Annotated[Chosen, Choice("schedule")] = Field("cosine", description="how the learning rate changes")
     training: Training = Field(Training(), description="the training loop")
     inference: Inference = Field(Inference(), description="prediction of whole samples")
+    tracking: Annotated[list[Chosen], Choice("tracker")] = Field(
+        ["tensorboard"], description="where a training is watched; nowhere if empty, and no result depends on it"
+    )
     evaluation: Annotated[list[Chosen], Field(min_length=1), Choice("metric")] = Field(
         ["power_spectrum", "cross_correlation", "mean_square_error", "one_point"], description="what is measured"
     )

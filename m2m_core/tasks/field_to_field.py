@@ -180,6 +180,10 @@ class FieldToField:
         self.twins[padding].load_state_dict(model.state_dict())
         return self.twins[padding]
 
+    def beside(self, sample: Sample) -> dict[str, np.ndarray]:
+        """Input and target as they are, to be drawn beside the prediction."""
+        return {side: self.fields.whole(sample, side) for side in ("input", "target")}
+
     def evaluate(self, prediction: np.ndarray, sample: Sample) -> list[Row]:
         """Every metric of the emulator, of the input as it is or interpolated, and of every baseline of the dataset.
 

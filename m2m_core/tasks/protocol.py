@@ -36,7 +36,7 @@ class Split:
     fit: Sequence[Any]
     validate: Sequence[Any]
     predict: Sequence[Sample]
-    watch: Sample | None = None  # a validation sample of which training draws pictures
+    watch: Sample | None = None  # a validation sample of which training draws pictures, beside what `beside` gives
     near: np.ndarray | None = None  # (examples to fit,) the number of the sample that each is read from
 
 
@@ -82,6 +82,9 @@ class Task(Protocol):
 
     def predict(self, sample: Sample) -> Prediction:
         """A whole sample."""
+
+    def beside(self, sample: Sample) -> dict[str, np.ndarray]:
+        """Fields (C, *space) to be drawn beside a prediction, by name, `target` among them; not every task has any."""
 
     def evaluate(self, prediction: np.ndarray, sample: Sample) -> list[Row]:
         """What the prediction, and every baseline, is worth."""

@@ -11,7 +11,7 @@ from m2m_core.models import is_styled
 
 from .conftest import TINY
 
-CHOICES = ("source", "task", "model", "loss", "optimizer", "schedule", "evaluation", "sections")
+CHOICES = ("source", "task", "model", "loss", "optimizer", "schedule", "evaluation", "sections", "tracking")
 REQUIRED = {"multistep": {"milestones": [7]}}  # options without a default
 MODEL = {"depth": 1, "width": 2, "padding": "periodic"}
 FILES = {"kind": "npy", "input": "data/in_*.npy", "target": "data/out_*.npy"}
@@ -50,8 +50,21 @@ def _scalings() -> dict:
     return found
 
 
+def _trackers() -> dict:
+    """Every tracker, instead of none and with each of its options."""
+    place, wandb = "experiments.tiny.tracking", {"name": "wandb", "mode": "disabled"}
+    options = {"project": "mine", "entity": "us", "mode": "offline"}
+    named = {
+        f"tracking.{name}.name": (place, [], [one])
+        for name, one in {"tensorboard": "tensorboard", "wandb": wandb}.items()
+    }
+    return named | {
+        f"tracking.wandb.{key}": (place, [wandb], [{**wandb, key: value}]) for key, value in options.items()
+    }
+
+
 # Keys whose value says nothing about another that would do: (path, before, after), None leaves it out.
-SPECIAL = _scalings() | {
+SPECIAL = _scalings() | _trackers() | {
     "datasets": ("datasets.other", None, {"source": {"kind": "nbody"}}),
     "source.nbody.kind": ("datasets.boxes.source", FILES, TINY["datasets"]["boxes"]["source"]),
     "source.npy.kind": ("datasets.boxes.source", {**FILES, "kind": "hdf5"}, FILES),
