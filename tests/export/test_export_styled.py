@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from m2m_core import config
 from m2m_core.data.fields import Fields
 from m2m_core.data.styles import Styles
+from m2m_core.errors import ConfigError
 from m2m_core.export.emulate import load
 from m2m_core.export.styles import Styles as Twin
+from m2m_core.stages import Stages
+from tests.config.making import changed, small
 from tests.export.outside import made, model, numbers_of, outside
 
 torch.set_num_threads(1)
@@ -49,7 +53,7 @@ def files(tmp_path_factory):
 def each():
     """The cases; one differs from another but in its tiles."""
     for case in CASES:
-        yield pytest.param(case, marks=[pytest.mark.workflow] if "tiles" in case else [])
+        yield pytest.param(case, marks=[pytest.mark.long] if "tiles" in case else [])
 
 
 @pytest.mark.parametrize("case", list(each()))
@@ -94,6 +98,14 @@ def test_the_style_has_its_say_and_must_be_told(files):
     assert about["trained_on"]["sigma_8"] == sorted(about["trained_on"]["sigma_8"])
     with zipfile.ZipFile(files.emulator) as file:
         assert json.loads(file.read("archive/extra/about.json"))["numbers"] == ["sigma_8"]
+
+
+def test_generators_are_refused_before_any_job():
+    raw = changed("experiments/fine", small()["experiments"]["vnet"] | {"model": "stylegan2_generator"})
+    stages = Stages(config.parse(raw))
+    assert stages.export("vnet")["task"] == "field_to_field"
+    with pytest.raises(ConfigError, match="^experiments.fine.model.name: 'stylegan2_generator' has no exported form"):
+        stages.export("fine")
 
 
 @pytest.mark.parametrize("own", [{}, {"growth": 0.123}])
