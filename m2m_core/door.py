@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from . import losses, registry
+from .blending import admit
 from .config import Config, Dataset, Experiment
 from .config.keys import Training
-from .crops import index
+from .crops import index, per_axis
 from .data import folds
 from .data.parameters import TOLD, names_in
 from .errors import ConfigError, DataError
@@ -197,6 +198,7 @@ def _check_crops(experiment: Experiment, dataset: Dataset, space: Space | None) 
     index([sample], geometry=geometry, **told)
     if space:
         _check_tile(experiment.inference.tile or size, space["input"], geometry)
+    _check_overlap(experiment.inference.overlap, experiment.inference.tile or size, space, geometry)
 
 
 def _check_tile(tile: int | list[int], space: tuple[int, ...], geometry: Geometry) -> None:
@@ -204,6 +206,13 @@ def _check_tile(tile: int | list[int], space: tuple[int, ...], geometry: Geometr
     if len(tiles) != len(space):
         raise ConfigError(f"inference.tile: {len(tiles)} numbers for fields of {len(space)} axes; expected one an axis")
     geometry.admit([min(pair) for pair in zip(tiles, space, strict=True)], "inference.tile")
+
+
+def _check_overlap(overlap: int | list[int], tile: int | list[int], space: Space | None, geometry: Geometry) -> None:
+    """At most half a tile; how many axes there are may not be known yet."""
+    known = space["input"] if space else ()
+    dims = len(known) or max(len(edges) if isinstance(edges, list) else 1 for edges in (overlap, tile))
+    admit(per_axis(overlap, dims, "inference.overlap"), per_axis(tile, dims, "inference.tile"), geometry)
 
 
 def _check_loss(experiment: Experiment, dataset: Dataset, space: Space | None) -> None:

@@ -185,6 +185,9 @@ class Inference(Section):
     """How whole samples are predicted."""
 
     tile: Size | None = Field(None, description="edge of a tile [voxels of the input]; the crop's unless given")
+    overlap: Voxel = Field(
+        0, description="voxels that tiles share and are blended in, one number or one an axis; at most half a tile"
+    )
     compression: Literal["gzip", "lzf", "none"] = Field("lzf", description="of the predictions on disk, without loss")
     precision: Literal["float32", "bf16", "fp16"] = Field("float32", description="arithmetic of the network")
     seed: Seed = Field(0, description="decides the noise of each sample, of models that take any")

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from .. import losses, models, registry
-from ..crops import Tile, tiles
+from ..blending import Block, admit, blended, spans
+from ..crops import Tile, per_axis, tiles
 from ..data.catalogue import Sample
 from ..data.normalize import told
 from ..errors import DataError
@@ -138,8 +139,11 @@ class FieldToField:
         attributes = {"quantity": target.quantity, "box_size": list(sample.box_size)}
         return Prediction(sample.shape("target"), attributes, self._tiles(sample))
 
-    def _tiles(self, sample: Sample) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
+    def _tiles(self, sample: Sample) -> Iterator[Block]:
         network, size, halo = self.network(sample)
+        if any(overlap := self._overlap(sample, size)):
+            yield from self._blended(network, sample, size, overlap, halo)
+            return
         for tile in tiles(sample.shape("input")[1:], size):
             block, finer = (
                 self._predict_tile(network, sample, tile, (halo,) * len(size)),
@@ -147,11 +151,24 @@ class FieldToField:
             )
             yield (slice(None), *finer.put), block[:, *finer.keep]
 
+    def _blended(
+        self, network: nn.Module, sample: Sample, size: tuple[int, ...], overlap: tuple[int, ...], halo: int
+    ) -> Iterator[Block]:
+        """As `_tiles`, of tiles that overlap; those of a periodic sample around the box as well."""
+        space = sample.shape("input")[1:]
+        axes = [spans(*axis, sample.periodic, self.geometry.scale) for axis in zip(space, size, overlap, strict=True)]
+
+        def predict(corner: tuple[int, ...]) -> np.ndarray:
+            return self._predict_tile(network, sample, Tile(corner, size, (), ()), (halo,) * len(size))
+
+        return blended(axes, predict)
+
     def network(self, sample: Sample) -> tuple[nn.Module, tuple[int, ...], int]:
         """What predicts `sample`: the network, the edges of its tiles, and the halo that a tile reads [voxels]."""
         space = sample.shape("input")[1:]
         size = self._tile_size(space)
         self.geometry.admit(size, "inference.tile")
+        admit(self._overlap(sample, size), size, self.geometry)
         whole = size == space and sample.periodic
         return self._with_padding(self.geometry.runs_as(whole)), size, self.geometry.margin(whole)
 
@@ -161,6 +178,12 @@ class FieldToField:
         if len(size) != len(space):
             raise DataError(f"inference.tile: {len(size)} edges for fields with {len(space)} axes")
         return tuple(min(edges) for edges in zip(size, space, strict=True))
+
+    def _overlap(self, sample: Sample, size: tuple[int, ...]) -> tuple[int, ...]:
+        """Voxels that tiles share along each axis, none where one tile is the whole."""
+        wanted = per_axis(self.settings["inference"]["overlap"], len(size), "inference.overlap")
+        space = sample.shape("input")[1:]
+        return tuple(n if edge < length else 0 for n, edge, length in zip(wanted, size, space, strict=True))
 
     def _predict_tile(self, network: nn.Module, sample: Sample, tile: Tile, halo: tuple[int, ...]) -> np.ndarray:
         arrays = self.examples.tile(sample, tile.start, tile.shape, halo, self.settings["inference"]["seed"])

@@ -11,6 +11,7 @@ from torch import nn
 from .. import registry
 from ..crops import Crops
 from ..data.catalogue import Catalogue, Sample
+from ..data.predictions import covering
 from .descent import Descent
 
 __all__ = ["Descent", "Prediction", "Row", "Split", "Study", "Task", "build", "descend"]
@@ -42,7 +43,10 @@ class Split:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A whole sample in physical units, block by block: memory grows with the block, not with the sample."""
+    """A whole sample in physical units, block by block: memory grows with the block, not with the sample.
+
+    The blocks hold every value once; whoever takes them all is told if they do not.
+    """
 
     shape: tuple[int, ...]  # (C, *space)
     attributes: Mapping[str, Any]  # units and the like, stored beside the values
@@ -51,7 +55,7 @@ class Prediction:
     def whole(self) -> np.ndarray:
         """The sample in memory, float32 (C, *space)."""
         out = np.empty(self.shape, np.float32)
-        for place, block in self.blocks:
+        for place, block in covering(self.shape, self.blocks):
             out[place] = block
         return out
 
