@@ -12,10 +12,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from . import losses, registry
+from . import admission, losses, registry
 from .blending import admit
 from .config import Config, Dataset, Experiment
-from .config.keys import Training
+from .config.keys import Folds, Training
 from .crops import index, per_axis
 from .data import folds
 from .data.parameters import TOLD, names_in
@@ -51,6 +51,7 @@ def check(config: Config) -> Config:
         _check_folds(dataset, f"datasets.{name}")
     for name, experiment in config.experiments.items():
         with _named(config.origin(name)):
+            _check_target(experiment, config.datasets[experiment.dataset])
             _check_processes(experiment.training)
             _check_weights(experiment.training)
             _check_tracking(experiment)
@@ -59,6 +60,7 @@ def check(config: Config) -> Config:
             _check_parts(experiment, config.datasets[experiment.dataset])
             _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
             _check_loss(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
+    admission.check(config)
     for name, probes in config.probes.items():
         _check_search(config, name)
         for variant, experiment in probes:
@@ -105,6 +107,8 @@ def _taken(kind: str, name: str, options: dict[str, Any], where: str) -> dict[st
 def _check_folds(dataset: Dataset, where: str) -> None:
     """Lists of sample ids: each sample in one fold, and of simulated samples each in a fold."""
     lists, source = dataset.folds.given, dict(dataset.source)
+    if not dataset.has_target and dataset.folds != Folds():
+        raise ConfigError(f"{where}.folds: a dataset without targets has none; expected source.target, or no folds")
     if lists is None:
         return
     simulated = is_simulated(dataset) and isinstance(source.get("samples"), int)
@@ -118,6 +122,13 @@ def _id(number: int) -> str:
 
 
 # ---- experiments
+
+
+def _check_target(experiment: Experiment, dataset: Dataset) -> None:
+    """Something to learn from."""
+    if not dataset.has_target:
+        text = f"{shown(experiment.dataset)} has no source.target to learn from"
+        raise ConfigError(f"dataset: {text}; expected one that has, or to predict it under predictions")
 
 
 def _check_processes(training: Training) -> None:

@@ -151,7 +151,45 @@ class Stages:
     def inference(self, experiment: str) -> dict[str, Any]:
         """How held-out samples are predicted."""
         keys = {"inference": self._of(experiment).inference.model_dump()}
-        return self._with_code(keys, "m2m_core.inference", *self._code(experiment, ("task", "model", "geometry")))
+        return self._with_code(keys, "m2m_core.inference.stage", *self._code(experiment, ("task", "model", "geometry")))
+
+    def admission(self, prediction: str) -> dict[str, Any]:
+        """What samples that are to be predicted have to agree with."""
+        chosen = self.config.predictions[prediction]
+        experiment = self._of(chosen.experiment)
+        geometry = self.crops(chosen.experiment)["geometry"]
+        keys = {
+            "cell_tolerance": chosen.cell_tolerance,
+            "geometry": geometry,
+            "overlap": experiment.inference.overlap,
+            "styles": list(experiment.styles),
+            "tile": experiment.inference.tile or experiment.crops.size,
+        }
+        return self._with_code(keys, "m2m_core.admission", find("geometry", geometry["name"]))
+
+    def prediction(self, prediction: str) -> dict[str, Any]:
+        """How new samples are predicted by one model: as the held-out ones of its experiment."""
+        chosen = self.config.predictions[prediction]
+        keys = {"inference": self._of(chosen.experiment).inference.model_dump()}
+        code = [*self._code(chosen.experiment, ("task", "model", "geometry")), *self._readers(chosen.dataset)]
+        return self._with_code(keys, "m2m_core.inference.stage", *dict.fromkeys(code))
+
+    def ensemble(self, prediction: str) -> dict[str, Any]:
+        """How the predictions of several models become one."""
+        inference = self._of(self.config.predictions[prediction].experiment).inference
+        return self._with_code({"compression": inference.compression}, "m2m_core.inference.ensemble")
+
+    def writing(self, prediction: str) -> dict[str, Any]:
+        """Files for other programs, and the parts of the target that they are named after."""
+        chosen = self.config.predictions[prediction]
+        learnt = self.config.datasets[self._of(chosen.experiment).dataset]
+        keys = {**chosen.write.model_dump(), "parts": learnt.parts("target")}
+        return self._with_code(keys, "m2m_core.inference.writing")
+
+    def models(self, prediction: str) -> list[int]:
+        """The folds whose models predict."""
+        chosen = self.config.predictions[prediction]
+        return sorted(chosen.folds or self.folds(chosen.experiment))
 
     def evaluation(self, experiment: str) -> dict[str, Any]:
         """What is measured."""

@@ -11,6 +11,7 @@ FLOORS = [  # the modules of the first may use each other
     {"physics", "stages", "schema", "changes"},
     {"data", "simulations", "models", "losses", "metrics"},
     {"statistics", "crops", "blending"},
+    {"admission"},
     {"tasks", "door"},
     {"training", "inference", "evaluation", "export", "report"},
     {"search"},

@@ -8,6 +8,7 @@ from ..options import MANY, Count, Fraction, Index, Name, Number, Positive, Prob
 from ..wording import short, shown
 from .choices import Choice
 from .normal import Chosen, Normal, Normalize, Section
+from .predictions import Prediction
 
 __all__ = [
     "Ablation", "Config", "Crops", "Dataset", "Experiment", "Folds", "Normal", "Random", "Range", "Search", "Section",
@@ -75,6 +76,16 @@ class Dataset(Section):
     shard: Count | None = Field(
         None, description="samples a job, of a large dataset that is not divided yet; 500 unless given"
     )
+
+    @property
+    def has_target(self) -> bool:
+        """Whether there is something to learn from."""
+        return dict(self.source).get("target", "") is not None
+
+    def parts(self, side: str) -> list[str]:
+        """Names of the parts of a field in the order of their channels; [""] of an undivided one."""
+        patterns = dict(self.source).get(side)
+        return sorted(patterns) if isinstance(patterns, dict) else [""]
 
 
 class Crops(Section):
@@ -346,6 +357,9 @@ class Config(Section):
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)] = Field(description="name -> dataset")
     experiments: Annotated[dict[Name, Experiment], Field(min_length=1)] = Field(description="name -> experiment")
     ablations: dict[Name, Ablation] = Field({}, description="name -> ablation")
+    predictions: dict[Name, Prediction] = Field(
+        {}, description="name -> prediction of new inputs, or files of predictions"
+    )
     plugins: list[str] = Field([], description="Python files and installed packages with your models, losses, ...")
     results: Annotated[str, AfterValidator(_results)] = Field("results", description="folder of all that is made")
     report: Report = Field(Report(), description="the report page")

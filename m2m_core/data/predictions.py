@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import DataError, Diverged, RunError
 from ..files import replaced
 
-__all__ = ["add", "check", "covering", "create", "read"]
+__all__ = ["Block", "add", "check", "covering", "create", "opened", "read"]
 
 Block = tuple[tuple[slice, ...], np.ndarray]  # where in the whole, values
 CHUNK = 2**20  # most values of one HDF5 chunk
@@ -87,7 +87,7 @@ def check(path: str | Path, shapes: Mapping[str, tuple[int, ...]], model: str) -
 
     Raises DataError with the ids; cost grows with the number of samples, not with their size.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         found = {name: tuple(file[name].shape) for name in file}
         made_by, complete = str(file.attrs.get("model", "")), file.attrs.get("complete", 0) == 1
     problems = {
@@ -110,14 +110,15 @@ def check(path: str | Path, shapes: Mapping[str, tuple[int, ...]], model: str) -
 
 def read(path: str | Path, name: str) -> np.ndarray:
     """Sample `name`, (C, *space) float32; raises DataError on a missing sample, a damaged file, a failed checksum."""
-    with _opened(path) as file:
+    with opened(path) as file:
         if name not in file:
             raise DataError(f"{path}: no prediction of sample {name!r}; it has {_some(sorted(file))}")
         return file[name][...]
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path) -> Iterator[h5py.File]:
+def opened(path: str | Path) -> Iterator[h5py.File]:
+    """A file that was `create`d, for reading; raises DataError when it is not one."""
     try:
         with h5py.File(path, "r") as file:
             yield file

@@ -134,10 +134,11 @@ class FieldToField:
     # ---- judging
 
     def predict(self, sample: Sample) -> Prediction:
-        """The target field of a whole sample, tile by tile."""
-        target = sample.parts("target")[0]
-        attributes = {"quantity": target.quantity, "box_size": list(sample.box_size)}
-        return Prediction(sample.shape("target"), attributes, self._tiles(sample))
+        """The target field of a whole sample, tile by tile; the sample itself need not have one."""
+        like = self.study.catalogue.samples[0]
+        attributes = {"quantity": like.parts("target")[0].quantity, "box_size": list(sample.box_size)}
+        shape = like.shape("target")[0], *self.geometry.writes(sample.shape("input")[1:])
+        return Prediction(shape, attributes, self._tiles(sample))
 
     def _tiles(self, sample: Sample) -> Iterator[Block]:
         network, size, halo = self.network(sample)

@@ -12,7 +12,7 @@ import pytest
 
 from m2m_core.data.fields import Fields
 from m2m_core.export.stage import export
-from m2m_core.inference import predict
+from m2m_core.inference.stage import predict
 from m2m_core.training.tracking import Tracker
 from tests.tasks.pipeline import Files, training
 from tests.tasks.studies import fields

@@ -12,7 +12,7 @@ import torch
 
 from m2m_core.data import predictions
 from m2m_core.errors import DataError, Diverged, RunError
-from m2m_core.inference import predict
+from m2m_core.inference.stage import predict
 from m2m_core.models.weights import load_weights
 from m2m_core.tasks.protocol import build
 from m2m_core.tasks.study import read_study

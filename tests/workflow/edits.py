@@ -99,6 +99,13 @@ SPECIAL = _scalings() | _trackers() | {
         {"path": "data/one.pt", "strict": False},
     ),
     "training.device": ("experiments.tiny.training.device", "auto", "cpu"),
+    "predictions.experiment": ("predictions.new.experiment", "tiny", "again"),
+    "predictions.dataset": ("predictions.new.dataset", "other", "third"),
+    "predictions.folds": ("predictions.new.folds", [0], [0, 1]),
+    "predictions.cell_tolerance": ("predictions.new.cell_tolerance", None, 0.5),
+    "predictions.write.kind": ("predictions.held.write", "npy", "hdf5"),
+    "predictions.write.path": ("predictions.held.write", {"kind": "npy"}, {"kind": "npy", "path": "{id}_out.npy"}),
+    "predictions.write.dtype": ("predictions.held.write", {"kind": "npy"}, {"kind": "npy", "dtype": "float64"}),
     "ablations.of": ("ablations.width.of", "tiny", "wide"),
     "ablations.vary": ("ablations.width.vary", {"model.width": [3]}, {"model.width": [3, 4]}),
     "ablations.variants": ("ablations.width", _by_name("narrow"), _by_name("narrow", "wide")),
@@ -140,6 +147,13 @@ def base(path: str) -> dict:
     tiny = raw["experiments"]["tiny"]
     raw["experiments"]["beside"] = {**copy.deepcopy(tiny), "dataset": "other"}
     parts = chosen(path).split(".")
+    raw["predictions"] = {"held": {"experiment": "tiny", "folds": [0], "write": "npy"}}
+    if parts[0] not in ("datasets", "source", "dataset"):
+        raw["predictions"]["new"] = {"experiment": "tiny", "dataset": "other", "folds": [0]}
+    if parts[0] == "predictions":
+        raw["datasets"]["third"] = copy.deepcopy(raw["datasets"]["other"])
+        raw["predictions"]["more"] = {"experiment": "tiny", "dataset": "third"}
+        raw["experiments"]["again"] = {**copy.deepcopy(tiny), "loss": "mae"}
     if parts[0] in ("datasets", "source"):
         del raw["datasets"]["other"], raw["experiments"]["beside"]
     if parts[0] == "source" and parts[1] != "nbody":
