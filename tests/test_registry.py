@@ -12,7 +12,7 @@ from m2m_core.errors import ConfigError
 KINDS = {
     "discriminator", "export", "figure", "geometry", "loss", "metric", "model", "optimizer", "patches", "quantiles",
     "reader", "requirement", "scaling", "schedule", "section", "shape", "simulation", "source", "task", "torch_scaling",
-    "torch_transform", "transform",
+    "torch_transform", "tracker", "transform",
 }  # fmt: skip
 ENTRIES = [(kind, name) for kind in sorted(KINDS) for name in registry.entries(kind)]
 
