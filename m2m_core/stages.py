@@ -202,7 +202,6 @@ class Stages:
         """One file that holds a trained model with its normalisation."""
         task = self._chosen(experiment, "task")["name"]
         entry = find("export", task, f"{self.config.origin(experiment)}.task: it has no exported form")
-        self._refuse_noise(experiment)
         normals = self._normals(self._of(experiment))
         pairs = {("torch_transform", name) for normal in normals for name in _chain(normal).split("-")}
         pairs |= {("torch_scaling", _scaling(normal)) for normal in normals}
@@ -211,17 +210,6 @@ class Stages:
         return self._with_code(
             keys, "m2m_core.export.stage", entry, *code, *self._code(experiment, ("task", "model", "geometry"))
         )
-
-    def _refuse_noise(self, experiment: str) -> None:
-        """A network that draws noise, or makes finer fields, is not exported; what plugins say is not asked here."""
-        model = self._chosen(experiment, "model")
-        entry = find("geometry", model["name"], f"{self.config.origin(experiment)}.model: its halo")
-        if not entry.is_plugin:
-            geometry = registry.load("geometry", model["name"])(**{k: model[k] for k in entry.options})
-            if geometry.noise or geometry.scale != 1:
-                where = f"{self.config.origin(experiment)}.model.name: {model['name']!r}"
-                expected = "expected a network without noise, for a target as fine as its input"
-                raise ConfigError(f"{where} has no exported form; {expected}")
 
     # ---- of an ablation
 
