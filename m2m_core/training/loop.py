@@ -17,7 +17,7 @@ from ..lock import exclusive
 from ..models import devices, initial
 from ..tasks.protocol import Descent, Task
 from . import checkpoint
-from .average import Average
+from .average import averaging, recompute
 from .batches import Batches, Key, stream
 from .best import Best, Weights
 from .distributed import Alone, Member
@@ -34,6 +34,7 @@ __all__ = ["Loop", "fit"]
 
 INTERVAL = 50  # most updates between two rows of the history
 GPU_WORKERS = 4
+AGAIN = 100  # most updates whose batches are read again for statistics
 APART = 2**40  # between the random numbers of two processes of a training
 
 OnStep = Callable[[int, int, Mapping[str, Any]], None]  # step, steps, the row of the history or nothing
@@ -107,9 +108,10 @@ class Loop:
         self.descent = self._descent()
         self.schedule = self._scheduled(dict(settings["schedule"]))
         self.peaks = {name: [g["lr"] for g in optimizer.param_groups] for name, optimizer in task.optimizers.items()}
-        self.average = Average(task.modules, self.settings["ema"]) if self.settings["ema"] is not None else None
+        self.average = averaging(task.modules, self.settings, self.per_epoch)
         self.recorder = Recorder(self.folder, self.device, self.group, partial(self._watched, settings))
         self.best, self.pace = Best(), Pace()
+        self.concluded: Weights = {}
         self.step, self.worked = 0, False  # updates made, and whether this process made any
         path = checkpoint.newest(self.folder)
         if state := checkpoint.restore(path, identity):
@@ -156,10 +158,13 @@ class Loop:
 
     def run(self, stop: list[int], on_step: OnStep | None = None) -> None:
         """Update until finished; saves when due and when asked to stop."""
-        if self.finished:
-            return
-        self._announce()
-        self._train()
+        if not self.finished:
+            self._announce()
+            self._train()
+            self._run(stop, on_step)
+        self._conclude()
+
+    def _run(self, stop: list[int], on_step: OnStep | None) -> None:
         with contextlib.closing(self._stream()) as batches:
             while not self.finished:
                 wished = self.group.vote(lambda: (bool(stop), self._is_late()))
@@ -313,9 +318,30 @@ class Loop:
         """Modules in evaluation mode, holding the averaged weights if there are any."""
         for module in self.task.modules.values():
             module.eval()
-        with self.average.applied() if self.average else contextlib.nullcontext():
+        with self._averaged():
             yield
         self._train()
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Modules that hold the averaged weights, and the statistics that belong to them, if there are any."""
+        if self.average is None:
+            yield
+            return
+        with self.average.applied():
+            if self.average.statistics:
+                with torch.no_grad(), compilation(self.settings["compile"]), self._precision():
+                    recompute(self.task.modules, self._batches_before(), self.task.measure)
+            yield
+
+    def _batches_before(self) -> Iterator[Any]:
+        """The last batches of the epoch that ends, once more, each process its part."""
+        for step in range(max(self.step - self.per_epoch, self.step - AGAIN, 0), self.step):
+            for key in self.source.keys(step):
+                own, count = self.source.count(key)
+                self.group.weigh(own / count)
+                (batch,) = stream(self.source, [key], 0, False)
+                yield devices.move(batch, self.device)
 
     def _train(self) -> None:
         for module in self.task.modules.values():
@@ -325,10 +351,16 @@ class Loop:
 
     def weights(self) -> Weights:
         """The model: the best on the validation examples, or the last (averaged) weights without validation."""
-        if self.best.weights:
-            return self.best.weights
+        if self.best.weights or self.concluded:
+            return self.best.weights or self.concluded
         with self.average.applied() if self.average else contextlib.nullcontext():
             return self._current()
+
+    def _conclude(self) -> None:
+        """Take the model while all processes are there, where its statistics need a pass over data."""
+        if self.average and self.average.statistics and not self.best.weights:
+            with self._evaluating():
+                self.concluded = self._current()
 
     def _current(self) -> Weights:
         states = {name: module.state_dict() for name, module in self.task.modules.items()}

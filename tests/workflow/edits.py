@@ -98,6 +98,7 @@ SPECIAL = _scalings() | _trackers() | {
         {"path": "data/one.pt", "strict": True},
         {"path": "data/one.pt", "strict": False},
     ),
+    "training.average.last": ("experiments.tiny.training.average", None, {"last": 3}),
     "training.device": ("experiments.tiny.training.device", "auto", "cpu"),
     "predictions.experiment": ("predictions.new.experiment", "tiny", "again"),
     "predictions.dataset": ("predictions.new.dataset", "other", "third"),
