@@ -24,6 +24,7 @@ from .distributed import Alone, Member
 from .divergence import anomalies, diverged
 from .networks import compilation, prepare
 from .order import Order
+from .rates import Rates
 from .recording import Recorder, averaged, gradient_norms
 from .restarts import fruitful
 from .signals import stop_requests
@@ -106,9 +107,8 @@ class Loop:
             module.to(self.device)
         prepare(task.modules, self.settings, self.group)
         self.descent = self._descent()
-        self.schedule = self._scheduled(dict(settings["schedule"]))
-        self.peaks = {name: [g["lr"] for g in optimizer.param_groups] for name, optimizer in task.optimizers.items()}
-        self.average = averaging(task.modules, self.settings, self.per_epoch)
+        self.rates = self._rates(settings["schedule"])
+        self.average = averaging(self._modelling(), self.settings, self.per_epoch)
         self.recorder = Recorder(self.folder, self.device, self.group, partial(self._watched, settings))
         self.best, self.pace = Best(), Pace()
         self.concluded: Weights = {}
@@ -133,7 +133,16 @@ class Loop:
         """What is told of this training from update number `first` on."""
         return Tracker(settings["tracking"], Running(self.folder, first, self.identity, settings), self.say)
 
-    def _scheduled(self, options: dict[str, Any]) -> Any:
+    def _rates(self, common: Mapping[str, Any]) -> Rates:
+        own = getattr(self.task, "schedules", {})
+        return Rates(self.task.optimizers, self._scheduled(common), {n: self._scheduled(s) for n, s in own.items()})
+
+    def _modelling(self) -> dict[str, nn.Module]:
+        """The modules that are the model: only they are averaged."""
+        return {name: self.task.modules[name] for name in getattr(self.task, "averaged", self.task.modules)}
+
+    def _scheduled(self, chosen: Mapping[str, Any]) -> Any:
+        options = dict(chosen)
         name = options.pop("name")
         if not len(self.split.fit):
             raise ConfigError("folds: no sample is left to fit; expected more samples, fewer folds or no validation")
@@ -197,10 +206,7 @@ class Loop:
 
     def _update(self, batches: Iterator[Any]) -> None:
         devices.seed(self.device, (self.settings["seed"] * 1_000_003 + self.step + self.group.rank * APART) % 2**63)
-        factor = self.schedule.factor(self.step)
-        for name, optimizer in self.task.optimizers.items():
-            for group, peak in zip(optimizer.param_groups, self.peaks[name], strict=True):
-                group["lr"] = peak * factor
+        self.rates.set(self.step)
         shares = [self.source.count(key) for key in self.source.keys(self.step)]
         total = sum(count for _, count in shares)
         found = [self._descend(next(batches), place, shares, total) for place in range(len(shares))]
@@ -216,7 +222,7 @@ class Loop:
         own, count = shares[place]
         self.group.weigh(own / count)
         if self.descent:
-            self.descent.begin(count / total, place == 0, place == len(shares) - 1)
+            self.descent.begin(count / total, place == 0, place == len(shares) - 1, self.step, self.per_epoch)
         looking = anomalies(self.step, self.settings["detect_anomaly"])
         with looking, compilation(self.settings["compile"]), self._precision():
             scalars = self.task.step(devices.move(batch, self.device))
@@ -246,6 +252,10 @@ class Loop:
     @property
     def _measures(self) -> bool:
         return bool(self.settings["validation"]) and len(self.split.validate) > 0
+
+    @property
+    def _keeps_best(self) -> bool:
+        return getattr(self.task, "keeps_best", True)
 
     def _score_is_due(self, step: int) -> bool:
         epoch, rest = divmod(step, self.per_epoch)
@@ -279,10 +289,10 @@ class Loop:
                 return None
             if not math.isfinite(score):
                 raise Diverged(f"step {self.step}: the validation score is {score}; {self._kept()}")
-            self.best.observe(score, self.step, self._current)
+            self.best.observe(score, self.step, self._current if self._keeps_best else dict)
             if not stop and self.group.leads:
                 self._picture()
-        self.schedule.observe(score)
+        self.rates.observe(score)
         return score
 
     def _score(self, batches: Iterator[Any], stop: list[int]) -> float | None:
@@ -331,7 +341,7 @@ class Loop:
         with self.average.applied():
             if self.average.statistics:
                 with torch.no_grad(), compilation(self.settings["compile"]), self._precision():
-                    recompute(self.task.modules, self._batches_before(), self.task.measure)
+                    recompute(self._modelling(), self._batches_before(), self.task.measure)
             yield
 
     def _batches_before(self) -> Iterator[Any]:
