@@ -3,7 +3,7 @@
 Everything is a plain dict of JSON types, computed from names alone, never from files that a stage makes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -308,6 +308,8 @@ class Stages:
         named = [(kind, name) for kind in CHOSEN for name in _names(getattr(chosen, kind))]
         named += [("geometry", name) for kind, name in named if kind == "model"]
         entries = [find(kind, name) for kind, name in named if kinds is None or kind in kinds]
+        if kinds is None:
+            entries += [entry for kind in CHOSEN for entry in _inner(kind, getattr(chosen, kind))]
         normals = self._normals(chosen)
         entries += [find("transform", name) for normal in normals for name in _chain(normal).split("-")]
         entries += [find("scaling", _scaling(normal)) for normal in normals]
@@ -328,6 +330,14 @@ class Stages:
 def _names(chosen: Any) -> list[str]:
     """Of what an experiment chooses, one or several."""
     return [one["name"] for one in (chosen if isinstance(chosen, list) else [chosen])]
+
+
+def _inner(kind: str, chosen: Any) -> Iterator[Entry]:
+    """What the options of something chosen name in turn, and of a discriminator what tells its patches."""
+    for one in chosen if isinstance(chosen, list) else [chosen]:
+        for key, inner in find(kind, one["name"]).choices.items():
+            kinds = (inner, "patches") if inner == "discriminator" else (inner,)
+            yield from (find(kind, one[key]["name"]) for kind in kinds if one[key] is not None)
 
 
 def _content(path: str) -> str | None:

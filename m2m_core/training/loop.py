@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from .. import registry
 from ..errors import ConfigError, Diverged, Stopped

@@ -31,7 +31,24 @@ BASE = {
     },
     "evaluation": ["mean_square_error", "power_spectrum"],
 }
-EXPERIMENTS = {"field_to_field": BASE}  # task -> the experiment of its contract
+ADVERSARIAL = {
+    "name": "adversarial",
+    "discriminator": {"name": "stylegan2_discriminator", "scale": 2, "width": 4, "narrowest": 2},
+    "criterion": {"name": "bce", "label_smoothing": 0.1},
+    "optimizer": {"name": "adam", "lr": 1.0e-3},
+    "conditional": True,
+    "r1": 1.0,
+    "r2": 1.0,
+    "penalty_every": 3,
+    "noise": 0.1,
+    "noise_epochs": 2.0,
+    "clip": 1.0,
+    "weight": 0.1,
+}
+EXPERIMENTS = {  # task -> the experiment of its contract
+    "field_to_field": BASE,
+    "adversarial": BASE | {"task": ADVERSARIAL},
+}
 
 
 def lay_over(below: dict, above: dict) -> dict:
@@ -43,9 +60,10 @@ def lay_over(below: dict, above: dict) -> dict:
     return out
 
 
-def experiment(task: str = "field_to_field", **changes) -> dict:
-    """The settings of an experiment, every default filled in."""
-    raw = lay_over(EXPERIMENTS[task] | {"task": task}, changes)
+def experiment(task: str | dict = "field_to_field", **changes) -> dict:
+    """The settings of an experiment, every default filled in; `task` with options replaces those of its contract."""
+    name, given = (task, {}) if isinstance(task, str) else (task["name"], {"task": task})
+    raw = lay_over({"task": name} | EXPERIMENTS[name], changes | given)
     source = {"kind": "npy", "input": "a", "target": "b"}
     return (
         config.parse({"datasets": {"d": {"source": source}}, "experiments": {"e": raw}}).experiments["e"].model_dump()
