@@ -159,7 +159,7 @@ class Adversarial:
         if begun and "gradient" in made:
             made["gradient"] = made["gradient"] * self.critic_steps
         values = {**terms, "loss": loss, "supervised": supervised, "adversarial": adversarial}
-        return {**{name: value.detach() for name, value in values.items()}, **made}
+        return {**{name: value.detach() for name, value in values.items()}, **_of("model", made)}
 
     def _discriminator(self, target: Tensor, prediction: Tensor, scene: Scene, since: int) -> dict[str, Tensor]:
         descent = self.descent["discriminator"]
@@ -171,7 +171,7 @@ class Adversarial:
             values["penalty"] = self.adversary.penalty(target, prediction.detach(), scene, since)
             made = descent(values["critic"] + values["penalty"], self.optimizers["discriminator"])
         scalars = {name: values[name].detach() for name in names}
-        return {**scalars, **{f"critic_{name}": value for name, value in made.items()}}
+        return {**scalars, **_of("discriminator", made)}
 
     def measure(self, batch: Batch) -> dict[str, Tensor]:
         """What `choose` names first: the error of log power spectra, or the loss and, if it is a sum, its terms."""
@@ -194,3 +194,8 @@ class Adversarial:
     def evaluate(self, prediction: np.ndarray, sample: Sample) -> list[Row]:
         """As field_to_field."""
         return self.regression.evaluate(prediction, sample)
+
+
+def _of(network: str, scalars: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The scalars of an update of one network, told apart from those of the other."""
+    return {f"{name}_{network}": value for name, value in scalars.items()}

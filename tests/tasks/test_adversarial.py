@@ -232,7 +232,17 @@ def test_updates_of_the_discriminator_for_each_of_the_generator(catalogue, tmp_p
     loop = fit(task, chosen, tmp_path, "adversarial")
     assert loop.per_epoch == 2 and loop.steps == 10
     assert steps == {"model": [0, 1, 4, 7], "discriminator": list(range(2, 10))}
-    names = ["loss", "supervised", "adversarial", "gradient", "critic", "penalty", "real", "fake", "critic_gradient"]
+    names = [
+        "loss",
+        "supervised",
+        "adversarial",
+        "gradient_model",
+        "critic",
+        "penalty",
+        "real",
+        "fake",
+        "gradient_discriminator",
+    ]
     table = {name: [float(value) for value in column(tmp_path, name)] for name in names}
     assert (tmp_path / "history.csv").read_text().startswith("step,epoch," + ",".join(names) + ",validation,lr")
     assert table["critic"][0] == 0 and all(table["critic"][1:]) and np.isfinite(list(table.values())).all()
@@ -363,7 +373,7 @@ def test_a_run_that_was_stopped_anywhere_goes_on_to_the_bit(catalogue, tmp_path,
     loop = fit(task, chosen, tmp_path, "adversarial")
     assert same(weights(loop.task), weights(whole.task))
     assert all(same(loop.weights()[name], whole.weights()[name]) for name in ("model", "discriminator"))
-    for name in ("loss", "supervised", "adversarial", "critic", "penalty", "gradient", "critic_gradient"):
+    for name in ("loss", "supervised", "adversarial", "critic", "penalty", "gradient_model", "gradient_discriminator"):
         assert column(tmp_path, name) == column(folder, name)
     falling = [0.5 * max(0.0, 1 - since / 3) for since in range(-2, 4)]
     assert noises == pytest.approx(falling[cut:])
