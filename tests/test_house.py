@@ -29,7 +29,7 @@ WITH_TORCH = (
 TORCH_FREE = [
     "config", "config.keys", "data.catalogue", "data.stage", "data.sources", "statistics", "crops", "simulations",
     "simulations.shapes", "report", "report.stage", "stages", "schema", "door", "script", "explain", "models",
-    "models.geometry", "metrics",
+    "models.geometry", "metrics", "admission", "blending", "inference.ensemble", "inference.writing",
 ]  # fmt: skip
 
 
@@ -164,6 +164,9 @@ def test_scripts_of_stages_without_torch_import_none():
         "report",
         "comparison",
         "trials",
+        "admission",
+        "ensemble",
+        "writing",
     ):
         text = (TOP / f"workflow/scripts/{name}.py").read_text()
         modules = [m for m in re.findall(r"from (m2m_core[\w.]*) import", text)]

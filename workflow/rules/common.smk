@@ -256,7 +256,7 @@ def family_settings(wildcards):
 
 
 def of_learnt(**paths):
-    """The named inputs of a rule that has the wildcard `prediction`, and perhaps `fold`: of what was trained."""
+    """As `of_experiment`, where the wildcard is `prediction`."""
 
     @quick
     def inputs(wildcards):
@@ -293,7 +293,7 @@ def predicted(wildcards=None):
     files = []
     for name, chosen in CONFIG.predictions.items():
         files += final(name)
-        files += [SPREAD.format(prediction=name)] if files[-1].endswith("/mean.h5") else []
+        files += [SPREAD.format(prediction=name)] if files[-1] == MEAN.format(prediction=name) else []
         files += [WRITTEN.format(prediction=name)] if chosen.write else []
     return files
 
