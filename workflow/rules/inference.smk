@@ -25,9 +25,9 @@ rule admission:
         ADMITTED,
     log:
         f"{LOGS}/admission/{{prediction}}.log",
+    priority: 1
     conda:
         ENVIRONMENT
-    priority: 1
     params:
         settings=settings("admission"),
     script:
