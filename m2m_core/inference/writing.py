@@ -38,12 +38,12 @@ def write(settings: Mapping[str, Any], files: Any, folder: str, job: Any) -> str
     """
     found = {name: path for path in files.predictions for name in _names(path)}
     samples = [sample for sample in Catalogue.read(files.samples) if sample.id in found]
+    if lacking := found.keys() - {sample.id for sample in samples}:
+        raise DataError(f"{found[min(lacking)]}: prediction of unknown {min(lacking)}; delete it to predict anew")
     pieces = layout(Catalogue.read(files.catalogue).samples[0].parts("target"), settings["parts"])
     each = [(sample, piece) for sample in samples for piece in pieces]
     Path(folder).mkdir(parents=True, exist_ok=True)
     _WRITERS[settings["kind"]](each, found, settings, Path(folder))
-    if lacking := found.keys() - {sample.id for sample in samples}:
-        raise DataError(f"{found[min(lacking)]}: prediction of unknown {min(lacking)}; delete it to predict anew")
     return f"{len(samples)} samples"
 
 

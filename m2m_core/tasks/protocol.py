@@ -90,7 +90,7 @@ class Task(Protocol):
         """The scalars that choose the best model, the first being made small; nothing is updated."""
 
     def predict(self, sample: Sample) -> Prediction:
-        """A whole sample."""
+        """A whole sample, of the catalogue or of another one, of its input alone."""
 
     def beside(self, sample: Sample) -> dict[str, np.ndarray]:
         """Fields (C, *space) to be drawn beside a prediction, by name, `target` among them; not every task has any."""

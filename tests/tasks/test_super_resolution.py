@@ -88,8 +88,8 @@ def test_tiles_equal_the_whole_whatever_they_are(tmp_path, scale, space, periodi
     channels = {"input": 1, "target": 1}
     catalogue = fields(tmp_path, count=3, space=space, scale=scale, channels=channels, periodic=periodic)
     found = []
-    for tile in (list(space), 3, [4, 5, 6][: len(space)]):
-        task = task_of(catalogue, scale, crops={"size": 2}, inference={"tile": tile})
+    for tile, overlap in ((list(space), 0), (3, 0), ([4, 5, 6][: len(space)], 0), (4, 2), (3, 1)):
+        task = task_of(catalogue, scale, crops={"size": 2}, inference={"tile": tile, "overlap": overlap})
         torch.manual_seed(3)
         for parameter in task.modules["model"].parameters():
             torch.nn.init.normal_(parameter, std=0.3)
