@@ -35,6 +35,7 @@ from .tracking import Pace, Running, Tracker, reason
 __all__ = ["Loop", "fit"]
 
 INTERVAL = 50  # most updates between two rows of the history
+PICTURES = 100  # most pictures a run: a fifth of a megabyte each
 GPU_WORKERS = 4
 AGAIN = 100  # most updates whose batches are read again for statistics
 APART = 2**40  # between the random numbers of two processes of a training
@@ -308,16 +309,20 @@ class Loop:
         return float(self.group.sum(total)) / len(self.split.validate)
 
     def _picture(self) -> None:
-        """Draw a validation sample, where there is time for it and at the last measurement; no error of it matters."""
-        epochs_left = self.settings["epochs"] - self.step // self.per_epoch
-        is_last = epochs_left < self.settings["validation"]["every"]
-        if self.split.watch is None or not (is_last or self.pace.allows):
+        """Draw a validation sample; no error of it matters."""
+        if self.split.watch is None or not self._picture_is_due(self.step // self.per_epoch):
             return
         try:
             with self.pace.working():
                 self._draw(self.split.watch)
         except Exception as error:
             self.say(f"no pictures of step {self.step}: {reason(error)}")
+
+    def _picture_is_due(self, epoch: int) -> bool:
+        """At each measurement, or some of very many, where there is time for it; and at the last one."""
+        every, epochs = self.settings["validation"]["every"], self.settings["epochs"]
+        apart = -(-epochs // (every * PICTURES)) * every
+        return epoch + every > epochs or (epoch % apart == 0 and self.pace.allows)
 
     def _draw(self, sample: Any) -> None:
         prediction = self.task.predict(sample).whole()

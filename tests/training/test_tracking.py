@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from m2m_core.errors import Stopped
-from m2m_core.training import pictures, tracking
+from m2m_core.training import loop, pictures, tracking
 from m2m_core.training.loop import fit
 from m2m_core.training.tracking import Running, Tracker
 from tests.training.toys import Scored, Toy, same, settings, train, weights
@@ -69,9 +69,12 @@ def test_a_resumed_run_shows_no_step_twice(tmp_path, cut, saved):
     assert [event.step for event in events(tmp_path / "tensorboard").Scalars("loss")] == [3, 6, 9, 12]
 
 
-@pytest.mark.parametrize("every, epochs, pictures", [(1, 20, 20), (3, 9, 3), (4, 10, 2)])
-def test_every_measurement_is_drawn_where_there_is_time(tmp_path, every, epochs, pictures, monkeypatch, in_no_time):
+@pytest.mark.parametrize("every, epochs, pictures", [(1, 20, 20), (3, 9, 3), (4, 10, 2), (2, 99, 4)])
+def test_every_measurement_of_not_too_many_is_drawn_where_there_is_time(
+    tmp_path, every, epochs, pictures, monkeypatch, in_no_time
+):
     seen = []
+    monkeypatch.setattr(loop, "PICTURES", 4 if epochs == 99 else loop.PICTURES)
     monkeypatch.setattr(Tracker, "pictures", lambda self, step, *rest: seen.append(step))
     train(tmp_path, Toy(fit=2, validate=1), epochs=epochs, validation=VALIDATION | {"every": every})
     assert len(seen) == pictures
@@ -183,8 +186,8 @@ class Unable(Toy):
 @pytest.mark.parametrize("task", [Compared, Blank, Unable])
 def test_no_picture_stops_a_training(tmp_path, task, in_no_time):
     said = []
-    loop = train(tmp_path, task(validate=3), validation=VALIDATION, say=said.append, epochs=2)
-    assert loop.finished and loop.best.step
+    done = train(tmp_path, task(validate=3), validation=VALIDATION, say=said.append, epochs=2)
+    assert done.finished and done.best.step
     failed = [line for line in said if "no pictures" in line]
     assert failed[:1] == (
         ["no pictures of step 3: ValueError: math domain error of many lines"] if task is Unable else []
