@@ -191,6 +191,10 @@ class Adversarial:
         """The target field of a whole sample, by the generator alone."""
         return self.regression.predict(sample)
 
+    def beside(self, sample: Sample) -> dict[str, np.ndarray]:
+        """As field_to_field."""
+        return self.regression.beside(sample)
+
     def evaluate(self, prediction: np.ndarray, sample: Sample) -> list[Row]:
         """As field_to_field."""
         return self.regression.evaluate(prediction, sample)

@@ -305,6 +305,7 @@ def test_a_prediction_is_whole_repeats_and_is_judged(make, tmp_path):
     assert np.array_equal(whole, again.whole()) and same(before, weights(task))
     rows = task.evaluate(whole, sample)
     assert {"emulator"} < {row[0] for row in rows}, "baselines are judged beside the emulator"
+    assert not hasattr(task, "beside") or task.beside(sample)["target"].shape == whole.shape
     for source, field, metric, x, value in rows:
         assert all(isinstance(word, str) for word in (source, field, metric))
         assert np.isfinite(value) and (x is None or np.isfinite(x))

@@ -109,6 +109,17 @@ FAULTS = {
     "spectra keep the window of the mesh": "spectra::interlacing_removes_the_aliases",
     "there are no cross spectra": "spectra::cross_spectrum_keeps_its_sign",
     "there is no transfer function": "metrics::scaling_is_the_transfer_function",
+    # 8. adversarial training
+    "the supervised loss is not propagated": "adversarial::both_losses_move_the_generator",
+    "there are no weights of losses": "adversarial::both_losses_move_the_generator",
+    "instance noise begins again on resume": "adversarial::a_run_that_was_stopped_anywhere_goes_on_to_the_bit",
+    "instance noise falls by batch": "adversarial::noise_falls_linearly_from_the_start",
+    "the weight of the penalty is in the code": "adversarial::penalties_of_a_linear_discriminator",
+    "a gradient penalty needs a branch":
+        "adversarial::the_gradient_penalty_is_taken_between_true_and_made_fields",
+    "logging before the first step of the generator fails":
+        "adversarial::updates_of_the_discriminator_for_each_of_the_generator",
+    "spectral norm is not kept": "adversarial::spectral_norm_holds_while_it_trains",
     # 9. optimisation, state, logs
     "there are no groups of parameters": "optimizers::a_group_has_its_own_rate_and_decay_and_the_rest_the_defaults",
     "gradients are not accumulated": "descent::parts_of_an_update_are_those_of_one_large_batch",
@@ -147,32 +158,16 @@ FAULTS = {
     "an unfinished file looks finished": "predict::a_file_that_is_not_complete",
     "names lead out of the folder": "data_files::ids_are_safe_names",
     "what fails overwrites what was there": "predict::what_fails_leaves_the_earlier_file",
-    # 11. what its README promises
-    "a node reads all data": "order::each_process_reads_its_part_of_the_samples",
-    "convolutions cannot be periodic": "networks::a_periodic_box_alone_and_with_its_halo_give_the_same",
-    "anything else means a fork": "plugins::code_of_every_kind_from_a_file_of_ones_own",
-    "validation decides nothing": "loop::training_stops_early",
-}  # fmt: skip
-
-# the same, of tests that come with what they test: asked for as soon as their file is there
-TO_COME = {
-    # 1. and 10. prediction
     "prediction needs target files": "new_samples::a_dataset_without_targets_has_no_folds",
     "fields are written beside the data, and `../` out of the folder":
         "new_samples::a_sample_id_never_leads_out_of_the_folder",
     "overlapping patches are not blended": "blending::one_tile_passes_into_the_next_along_a_line",
     "a hole in the patches is not found": "blending::a_hole_and_a_voxel_twice_are_refused",
-    # 8. adversarial training
-    "the supervised loss is not propagated": "adversarial::both_losses_move_the_generator",
-    "there are no weights of losses": "adversarial::both_losses_move_the_generator",
-    "instance noise begins again on resume": "adversarial::a_run_that_was_stopped_anywhere_goes_on_to_the_bit",
-    "instance noise falls by batch": "adversarial::noise_falls_linearly_from_the_start",
-    "the weight of the penalty is in the code": "adversarial::penalties_of_a_linear_discriminator",
-    "a gradient penalty needs a branch":
-        "adversarial::the_gradient_penalty_is_taken_between_true_and_made_fields",
-    "logging before the first step of the generator fails":
-        "adversarial::updates_of_the_discriminator_for_each_of_the_generator",
-    "spectral norm is not kept": "adversarial::spectral_norm_holds_while_it_trains",
+    # 11. what its README promises
+    "a node reads all data": "order::each_process_reads_its_part_of_the_samples",
+    "convolutions cannot be periodic": "networks::a_periodic_box_alone_and_with_its_halo_give_the_same",
+    "anything else means a fork": "plugins::code_of_every_kind_from_a_file_of_ones_own",
+    "validation decides nothing": "loop::training_stops_early",
 }  # fmt: skip
 
 # what is as in map2map, and why
@@ -205,13 +200,8 @@ def test_each_fault_has_its_test(fault):
     assert defines(FAULTS[fault])
 
 
-@pytest.mark.parametrize("fault", sorted(TO_COME))
-def test_what_comes_has_its_test_as_well(fault):
-    assert f"test_{TO_COME[fault].split('::')[0]}" not in MODULES or defines(TO_COME[fault])
-
-
-def test_each_fault_stands_once():
-    assert not FAULTS.keys() & TO_COME.keys() and not REMAINS.keys() & (FAULTS | TO_COME).keys()
+def test_what_remains_is_not_claimed():
+    assert not FAULTS.keys() & REMAINS.keys()
 
 
 @pytest.mark.parametrize("number", sorted(PARITY))
