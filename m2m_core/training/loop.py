@@ -30,12 +30,12 @@ from .recording import Recorder, averaged, gradient_norms
 from .restarts import fruitful
 from .signals import stop_requests
 from .state import digest, gather, resume
-from .tracking import Pace, Running, Tracker, reason
+from .tracking import Running, Tracker
+from .watching import Watching
 
 __all__ = ["Loop", "fit"]
 
 INTERVAL = 50  # most updates between two rows of the history
-PICTURES = 100  # most pictures a run: a fifth of a megabyte each
 GPU_WORKERS = 4
 AGAIN = 100  # most updates whose batches are read again for statistics
 APART = 2**40  # between the random numbers of two processes of a training
@@ -112,7 +112,8 @@ class Loop:
         self.rates = self._rates(settings["schedule"])
         self.average = averaging(self._modelling(), self.settings, self.per_epoch)
         self.recorder = Recorder(self.folder, self.device, self.group, partial(self._watched, settings))
-        self.best, self.pace = Best(), Pace()
+        self.watching = Watching(task, self.split.watch, self.settings, self.recorder, self.say)
+        self.best = Best()
         self.concluded: Weights = {}
         self.step, self.worked = 0, False  # updates made, and whether this process made any
         path = checkpoint.newest(self.folder)
@@ -293,7 +294,7 @@ class Loop:
                 raise Diverged(f"step {self.step}: the validation score is {score}; {self._kept()}")
             self.best.observe(score, self.step, self._current if self._keeps_best else dict)
             if not stop and self.group.leads:
-                self._picture()
+                self.watching.look(self.step, self.step // self.per_epoch)
         self.rates.observe(score)
         return score
 
@@ -307,27 +308,6 @@ class Loop:
             measured = self.task.measure(devices.move(next(batches), self.device))
             total += next(iter(measured.values())).double() * self.source.count(key)[0]
         return float(self.group.sum(total)) / len(self.split.validate)
-
-    def _picture(self) -> None:
-        """Draw a validation sample; no error of it matters."""
-        if self.split.watch is None or not self._picture_is_due(self.step // self.per_epoch):
-            return
-        try:
-            with self.pace.working():
-                self._draw(self.split.watch)
-        except Exception as error:
-            self.say(f"no pictures of step {self.step}: {reason(error)}")
-
-    def _picture_is_due(self, epoch: int) -> bool:
-        """At each measurement, or some of very many, where there is time for it; and at the last one."""
-        every, epochs = self.settings["validation"]["every"], self.settings["epochs"]
-        apart = -(-epochs // (every * PICTURES)) * every
-        return epoch + every > epochs or (epoch % apart == 0 and self.pace.allows)
-
-    def _draw(self, sample: Any) -> None:
-        prediction = self.task.predict(sample).whole()
-        beside = self.task.beside(sample) if hasattr(self.task, "beside") else {}
-        self.recorder.pictures(self.step, {**beside, "prediction": prediction}, self.task.evaluate(prediction, sample))
 
     @contextlib.contextmanager
     def _evaluating(self) -> Iterator[None]:

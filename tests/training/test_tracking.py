@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from m2m_core.errors import Stopped
-from m2m_core.training import loop, pictures, tracking
+from m2m_core.training import pictures, tracking, watching
 from m2m_core.training.loop import fit
 from m2m_core.training.tracking import Running, Tracker
 from tests.training.toys import Scored, Toy, same, settings, train, weights
@@ -74,7 +74,7 @@ def test_every_measurement_of_not_too_many_is_drawn_where_there_is_time(
     tmp_path, every, epochs, pictures, monkeypatch, in_no_time
 ):
     seen = []
-    monkeypatch.setattr(loop, "PICTURES", 4 if epochs == 99 else loop.PICTURES)
+    monkeypatch.setattr(watching, "PICTURES", 4 if epochs == 99 else watching.PICTURES)
     monkeypatch.setattr(Tracker, "pictures", lambda self, step, *rest: seen.append(step))
     train(tmp_path, Toy(fit=2, validate=1), epochs=epochs, validation=VALIDATION | {"every": every})
     assert len(seen) == pictures
