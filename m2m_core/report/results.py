@@ -1,7 +1,7 @@
 """What the report reads from the results tree: evaluations, histories and predictions of one experiment, lazily."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ __all__ = ["EMULATOR", "Curve", "ExperimentResults", "results_of"]
 EMULATOR = "emulator"
 NAMES = ["sample", "source", "field", "metric"]
 HISTORY = ["step", "epoch", "loss", "validation", "lr"]
+OPPOSED = ["adversarial", "critic"]  # of a history of two networks that train against each other
 FIRST = {"displacement": 0, "density": 1}
 POINTS = 2000  # more points than this a line of a figure cannot show
 
@@ -241,12 +242,14 @@ def _evaluation(path: Path) -> pd.DataFrame:
 
 
 def _history(path: Path) -> pd.DataFrame:
-    table = _table(path, HISTORY, text=[])
-    return table.assign(**{name: _numbers(table, name, path) for name in HISTORY})
+    table = _table(path, HISTORY, text=[], more=OPPOSED)
+    return table.assign(**{name: _numbers(table, name, path) for name in table})
 
 
-def _table(path: Path, columns: list[str], text: list[str]) -> pd.DataFrame:
-    empty, wanted = {name: ["", "nan"] for name in columns if name not in text}, columns.__contains__
+def _table(path: Path, columns: list[str], text: list[str], more: Sequence[str] = ()) -> pd.DataFrame:
+    """The `columns` of a file, which must be there, and as many of `more` as are."""
+    every = [*columns, *more]
+    empty, wanted = {name: ["", "nan"] for name in every if name not in text}, every.__contains__
     try:  # ids such as "NA" and "007" are text, hence no guessing of missing values
         table = pd.read_csv(
             path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=empty, usecols=wanted

@@ -188,6 +188,16 @@ def test_control_characters_do_not_reach_a_figure() -> None:
     assert style.plain("a\x1b[2J\n") == "a\ufffd[2J\ufffd"
 
 
+def test_losses_of_two_networks_are_drawn_apart() -> None:
+    history = pd.DataFrame({"step": [1, 2, 3], "loss": [3.0, 2.0, 1.0], "validation": [3.0] * 3, "lr": [0.1] * 3})
+    opposed = history.assign(adversarial=[0.0, -0.1, -0.2], critic=[2.0, 1.9, 1.8])
+    one, two = (learning(SimpleNamespace(histories={0: table, 1: table})) for table in (history, opposed))
+    assert len(two.axes) == len(one.axes) + 1
+    drawn = [list(line.get_ydata()) for line in two.axes[1].lines if len(line.get_ydata())]
+    assert drawn == [[0.0, -0.1, -0.2]] * 2 + [[2.0, 1.9, 1.8]] * 2
+    assert {text.get_text() for text in two.legends[0].get_texts()} >= {"generator", "discriminator"}
+
+
 @pytest.mark.parametrize("losses, scale", [([3.0, 0.2, 0.0], "log"), ([3.0, 0.2, -4.0], "linear")])
 def test_a_loss_that_is_a_logarithm_is_drawn_below_zero(losses: list[float], scale: str) -> None:
     history = pd.DataFrame({"step": [1, 2, 3], "loss": losses, "validation": losses, "lr": [0.1] * 3})

@@ -393,3 +393,25 @@ def test_two_processes_train_the_weights_of_one(catalogue, tmp_path):
     assert max(float((one[key] - value).abs().max()) for key, value in weights(start).items()) > 1e-3
     for key, value in one.items():
         torch.testing.assert_close(value, two[key], rtol=0, atol=1e-6)
+
+
+def test_super_resolution_with_noise_trains_and_goes_on_to_the_bit(tmp_path):
+    finer = fields(tmp_path, space=(8, 8), scale=2, channels={"input": 2, "target": 2})
+    model = {"name": "stylegan2_generator", "scale": 2, "width": 4, "narrowest": 2}
+    judge = {"discriminator": {**JUDGE, "scale": 4}, "conditional": True, "r1": 1.0, "noise": 0.2}
+    common = {"model": model, "training": {"ema": 0.9}}
+
+    def stop(step, *_):
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    whole = run(finer, tmp_path / "whole", judge, **common)
+    with pytest.raises(Stopped):
+        run(finer, tmp_path / "cut", judge, stop, **common)
+    assert same(weights(run(finer, tmp_path / "cut", judge, **common).task), weights(whole.task))
+    task = whole.task
+    assert task.modules["discriminator"].first[0].in_channels == 4
+    strengths = [p for key, p in task.modules["model"].named_parameters() if key.endswith(("before", "between"))]
+    assert len(strengths) == 2 and all(strength.any() for strength in strengths)  # of the noise, at first none
+    sample = task.samples().predict[0]
+    assert task.predict(sample).whole().shape == (2, 16, 16)
