@@ -29,7 +29,7 @@ def test_every_option_is_there(flag):
 def test_every_key_exists():
     keys = {edits.plain(path) for path in edits.leaves()}
     sections = {key.split(".")[0] for key in keys}
-    told = {word for cell in OURS for word in re.findall(r"`([a-z_.]+)", cell) if word.split(".")[0] in sections}
+    told = {word for cell in OURS for word in re.findall(r"`([a-z0-9_.]+)", cell) if word.split(".")[0] in sections}
     assert len(told) > 30
     assert not [key for key in told if not any(f"{known}.".startswith(f"{key}.") for known in keys)]
 
