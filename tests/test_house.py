@@ -29,7 +29,8 @@ WITH_TORCH = (
 TORCH_FREE = [
     "config", "config.keys", "data.catalogue", "data.stage", "data.sources", "statistics", "crops", "simulations",
     "simulations.shapes", "report", "report.stage", "stages", "schema", "door", "script", "explain", "models",
-    "models.geometry", "metrics", "admission", "blending", "inference.ensemble", "inference.writing",
+    "models.geometry", "models.patches", "metrics", "admission", "blending", "inference.ensemble", "inference.writing",
+    "tasks.conditions",
 ]  # fmt: skip
 
 

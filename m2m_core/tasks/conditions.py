@@ -29,5 +29,13 @@ def adversarial(settings: dict[str, Any], size: Sequence[int] | None) -> None:
     if not task["supervised"] and (task["start"] or not task["weight"]):
         why = f"nothing else trains before epoch {task['start']}" if task["start"] else "so is task.weight"
         raise ConfigError(f"task.supervised: 0, but {why}; expected a number above 0")
+    if settings["training"]["compile"] and (slopes := _slopes(task)):
+        raise ConfigError(f"training.compile: true, with task.{slopes[0]}: no second derivatives; expected false")
     if task["noise_epochs"] is not None and task["noise"] is None:
         raise ConfigError("task.noise_epochs: without task.noise; expected its standard deviation")
+
+
+def _slopes(task: dict[str, Any]) -> list[str]:
+    """The keys that ask for a penalty on the slope of the discriminator."""
+    criterion = ["criterion.gradient_penalty"] if task["criterion"].get("gradient_penalty") else []
+    return [key for key in ("r1", "r2") if task[key] is not None] + criterion

@@ -106,7 +106,7 @@ class Recorder:
 
     def _table(self) -> torch.Tensor:
         """(updates, scalars) float32 on the CPU, averaged over all processes."""
-        values = [value.detach().float() for row in self.pending for value in row.values()]
+        values = [value.detach().to(self.device, torch.float32) for row in self.pending for value in row.values()]
         table = torch.stack(values).reshape(len(self.pending), -1).cpu()
         if first := len(self._weights):
             table[-first:] = self.group.mean(table[-first:], self._weights)

@@ -60,6 +60,7 @@ def check(path, value, raw=None):
         (f"{E}/task", {"name": "adversarial", "start": 30}, "experiments.vnet.task.start: 30, but training.epochs 30; expected fewer"),
         (f"{E}/task", {"name": "adversarial", "supervised": 0.0, "start": 3}, "experiments.vnet.task.supervised: 0, but nothing else trains before epoch 3; expected a number above 0"),
         (f"{E}/task", {"name": "adversarial", "supervised": 0.0, "weight": 0.0}, "experiments.vnet.task.supervised: 0, but so is task.weight; expected a number above 0"),
+        (E, small()["experiments"]["vnet"] | {"task": {"name": "adversarial", "criterion": "wasserstein"}, "training": {"compile": True}}, "experiments.vnet.training.compile: true, with task.criterion.gradient_penalty: no second derivatives; expected false"),
         (f"{E}/task", {"name": "adversarial", "noise_epochs": 3.0}, "experiments.vnet.task.noise_epochs: without task.noise; expected its standard deviation"),
         (f"{E}/task", {"name": "field_to_field", "start": 3}, "experiments.vnet.task.start: 'field_to_field' has no such key; known: none"),
         ("ablations", {"d": {"of": "vnet", "vary": {"model.depth": [2, 7]}}}, "ablations.d (model.depth = 7): experiments.vnet.model.depth: 7; at most 6"),

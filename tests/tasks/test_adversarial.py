@@ -415,3 +415,14 @@ def test_super_resolution_with_noise_trains_and_goes_on_to_the_bit(tmp_path):
     assert len(strengths) == 2 and all(strength.any() for strength in strengths)  # of the noise, at first none
     sample = task.samples().predict[0]
     assert task.predict(sample).whole().shape == (2, 16, 16)
+
+
+def test_a_styled_generator_is_told_its_styles(tmp_path):
+    catalogue = fields(tmp_path, space=(8, 8), redshift=0.5)
+    model = {"name": "styled_vnet", "width": 2, "depth": 1, "padding": "periodic"}
+    task = made(catalogue, {"conditional": True}, model=model, styles={"growth": {"shift": 0.0, "spread": 0.5}})
+    batch = batch_of(task)
+    assert len(batch) == 4 and batch[2].shape == (2, 1) and batch[2].all()
+    before = weights(task)
+    task.step(batch)
+    assert not any(same({key: before[key]}, {key: value}) for key, value in weights(task).items() if "style" in key)
