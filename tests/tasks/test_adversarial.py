@@ -426,3 +426,8 @@ def test_a_styled_generator_is_told_its_styles(tmp_path):
     before = weights(task)
     task.step(batch)
     assert not any(same({key: before[key]}, {key: value}) for key, value in weights(task).items() if "style" in key)
+
+
+def test_the_exported_network_is_the_generator(catalogue):
+    task = made(catalogue)
+    assert registry.load("export", "adversarial")(task).module.network is task.modules["model"]
