@@ -18,11 +18,14 @@ import numpy as np
 from .data.catalogue import Catalogue, Sample
 from .errors import ConfigError, DataError
 from .files import write_whole
-from .models import Geometry, geometry_of
+from .models import Geometry, Sides, geometry_of
 
 __all__ = ["Crops", "Tile", "index", "per_axis", "stitch", "tiles", "write_index"]
 
 Edges = int | Sequence[int]
+Halo = (
+    int | Sequence[int | Sequence[int]]
+)  # the same on all sides, or of each axis: on both sides, or before and behind
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class Crops(Sequence):
     """All crops of some samples: `crops[i]` is (sample id, start [voxels]), found by arithmetic.
 
     size, step: edges of a crop and distances between crops, one an axis [voxels]
-    halo: voxels to read beyond the crop on both sides, one an axis
+    halo, behind: voxels to read before the crop and behind it, one an axis
+    target_halo: voxels to learn from (before, behind) the crop, one pair an axis
     scale: voxels of the target for each of the input, along an axis; all else counts those of the input
     whole: whether every crop is a whole sample
     padding: what the model must be built with to take these crops
@@ -56,7 +60,9 @@ class Crops(Sequence):
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self.arrays = dict(arrays)
-        self.size, self.step, self.halo = (_integers(arrays[key]) for key in ("size", "step", "halo"))
+        self.size, self.step = _integers(arrays["size"]), _integers(arrays["step"])
+        self.halo, self.behind = map(_integers, arrays["halo"].T)
+        self.target_halo: Sides = tuple(map(_integers, arrays["target_halo"]))
         self.scale, self.whole, self.padding = int(arrays["scale"]), bool(arrays["whole"]), str(arrays["padding"])
         self.ids, self.lattice = arrays["ids"], arrays["lattice"]
         self.counts, self.limits, self.begins = arrays["counts"], arrays["limits"], arrays["begins"]
@@ -74,6 +80,20 @@ class Crops(Sequence):
         if catalogue is not None and str(crops.arrays["digest"]) != _digest(_facts(catalogue)):
             raise DataError(f"{path}: made for other samples or shapes than the catalogue's; delete it")
         return crops
+
+    @property
+    def beyond(self) -> Sides:
+        """Voxels to read (before, behind) the crop, one pair an axis."""
+        return tuple(zip(self.halo, self.behind, strict=True))
+
+    @property
+    def learnt(self) -> tuple[int, ...]:
+        """Edges of the crop with its target halo [voxels of the input]."""
+        return tuple(n + low + high for n, (low, high) in zip(self.size, self.target_halo, strict=True))
+
+    def shown(self, geometry: Geometry, margin: int) -> Sides:
+        """Voxels to read (before, behind) a tile: the `margin` that is needed, or those of training before zeros."""
+        return self.beyond if geometry.padding == "zero" else ((margin, margin),) * len(self.size)
 
     def among(self, ids: Iterable[str]) -> "Crops":
         """The crops of these samples, in their order; raises DataError on a sample that the index does not have."""
@@ -129,6 +149,8 @@ def index(
     start: Edges | None = None,
     stop: Edges | None = None,
     scale_factor: int | None = None,
+    halo: Halo | None = None,
+    target_halo: Halo = 0,
 ) -> dict[str, np.ndarray]:
     """Lattices of crops over the inputs of a catalogue, as the arrays that `Crops` takes.
 
@@ -136,6 +158,7 @@ def index(
     where: the key that the errors name
     start, stop: the part of each field that crops are taken from [voxels], the whole if None; halos may reach beyond
     scale_factor: voxels of the target for each of the input, along an axis; those that the model makes if None
+    halo, target_halo: voxels to read, and to learn from, around a crop; what the model needs, and none, unless given
     The crops cover that part: the last along an axis is moved back to fit. Only where the step divides a period and
     crops overlap, the lattice goes once around. Raises ConfigError on what the model or a field cannot take, DataError
     on samples that cannot share one lattice.
@@ -145,18 +168,22 @@ def index(
     if not facts:
         raise DataError(f"{where}: the catalogue has no samples; expected at least one")
     _check_scale(catalogue, scale_factor, geometry.scale, where)
-    edges, steps = _admitted(size, step, len(facts[0][1]), geometry, where)
-    lattices = {(shape, periodic): name for name, shape, periodic in reversed(facts)}  # and the first sample of each
+    edges, steps = _admitted(size, step, len(facts[0][1]), where)
+    lattices = {(shape, around): name for name, shape, around in reversed(facts)}  # and the first sample of each
     whole = all(shape == edges for shape, _ in lattices)
-    for (shape, periodic), name in lattices.items():
-        _check_field(f"sample {name!r}", shape, periodic, edges, geometry, whole, where)
-    parts = {(shape, periodic): _part(shape, edges, start, stop, where) for shape, periodic in lattices}
+    learnt = _sides(target_halo, len(edges), f"{where}.target_halo")
+    given = None if halo is None else _sides(halo, len(edges), f"{where}.halo")
+    read = geometry.beyond(whole, learnt, given, where)
+    geometry.admit(geometry.made(edges, whole, read), f"{where}.size")
+    for (shape, around), name in lattices.items():
+        _check_field(f"sample {name!r}", shape, around, edges, geometry, read, where)
+    parts = {lattice: _part(*lattice, edges, learnt, start, stop, where) for lattice in lattices}
     numbers = {lattice: number for number, lattice in enumerate(lattices)}
     limits, counts = zip(*(_lattice(*lattice, parts[lattice][1], edges, steps) for lattice in lattices), strict=True)
     begins, lengths = zip(*parts.values(), strict=True)
     return {
         "ids": np.array([name for name, *_ in facts]),
-        "lattice": np.array([numbers[shape, periodic] for _, shape, periodic in facts], np.int32),
+        "lattice": np.array([numbers[shape, around] for _, shape, around in facts], np.int32),
         "shapes": np.array([shape for shape, _ in lattices], np.int64),
         "limits": np.array(limits, np.int64),
         "counts": np.array(counts, np.int64),
@@ -164,7 +191,8 @@ def index(
         "lengths": np.array(lengths, np.int64),
         "size": np.array(edges, np.int64),
         "step": np.array(steps, np.int64),
-        "halo": np.full(len(edges), geometry.margin(whole), np.int64),
+        "halo": np.array(read, np.int64),
+        "target_halo": np.array(learnt, np.int64),
         "scale": np.array(geometry.scale),
         "whole": np.array(whole),
         "padding": np.array(geometry.runs_as(whole)),
@@ -178,7 +206,8 @@ def write_index(settings: Mapping[str, Any], catalogue: str | Path, output: str 
     arrays = index(Catalogue.read(catalogue), geometry=geometry, **settings["crops"])
     write_whole(output, lambda stream: np.savez_compressed(stream, **arrays))
     crops = Crops(arrays)
-    size, halo = ("x".join(map(str, edges)) for edges in (crops.size, crops.halo))
+    halos = [str(low) if low == high else f"{low}+{high}" for low, high in crops.beyond]
+    size, halo = ("x".join(map(str, edges)) for edges in (crops.size, halos))
     return f"{len(crops)} crops of {size} with a halo of {halo}, in {len(crops.ids)} samples"
 
 
@@ -219,27 +248,50 @@ def _finer(slices: Iterable[slice], factor: int) -> tuple[slice, ...]:
 
 
 def _part(
-    shape: tuple[int, ...], edges: tuple[int, ...], start: Edges | None, stop: Edges | None, where: str
+    shape: tuple[int, ...],
+    around: tuple[bool, ...],
+    edges: tuple[int, ...],
+    learnt: Sides,
+    start: Edges | None,
+    stop: Edges | None,
+    where: str,
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """First voxel and edges of the part of a field that crops are taken from."""
+    """First voxel and edges of the part of a field that crops are taken from; their target halos stay in it as well."""
     begins = per_axis(start or 0, len(shape), f"{where}.start")
     ends = per_axis(stop, len(shape), f"{where}.stop") if stop is not None else shape
-    for begin, end, edge, length in zip(begins, ends, edges, shape, strict=True):
+    part = []
+    for begin, end, edge, length, goes_on, halo in zip(begins, ends, edges, shape, around, learnt, strict=True):
         if end > length:
             raise ConfigError(f"{where}.stop: {end}, but a field has {length} voxels along an axis; at most {length}")
-        if end - begin < edge:
-            raise ConfigError(f"{where}: from {begin} to {end} there is no room for a crop of {edge} voxels")
-    return begins, tuple(end - begin for begin, end in zip(begins, ends, strict=True))
+        low, high = (0, 0) if goes_on and end - begin == length else halo
+        if end - begin < low + edge + high:
+            sides = f", {low} voxels before and {high} behind it" if low or high else " voxels"
+            raise ConfigError(f"{where}: from {begin} to {end} there is no room for a crop of {edge}{sides}")
+        part.append((begin + low, end - high - begin - low))
+    firsts, lengths = zip(*part, strict=True)
+    return firsts, lengths
+
+
+def _sides(halo: Halo, dims: int, where: str) -> Sides:
+    """(before, behind) of each axis; raises ConfigError if there are neither one nor `dims` of them."""
+    given = (halo,) * dims if isinstance(halo, int) else halo
+    if len(given) != dims:
+        raise ConfigError(f"{where}: {len(given)} for fields with {dims} axes; expected one, or one an axis")
+    return tuple((one, one) if isinstance(one, int) else (one[0], one[1]) for one in given)
 
 
 def _lattice(
-    shape: tuple[int, ...], periodic: bool, part: tuple[int, ...], edges: tuple[int, ...], steps: tuple[int, ...]
+    shape: tuple[int, ...],
+    around: tuple[bool, ...],
+    part: tuple[int, ...],
+    edges: tuple[int, ...],
+    steps: tuple[int, ...],
 ) -> tuple[list[int], list[int]]:
     """The last start, counted from the first one, and the number of starts along each axis."""
     limits, counts = [], []
-    for period, length, edge, step in zip(shape, part, edges, steps, strict=True):
-        around = periodic and edge < length == period and length % step == 0
-        limits.append(length - step if around else length - edge)
+    for period, length, edge, step, goes_on in zip(shape, part, edges, steps, around, strict=True):
+        once = goes_on and edge < length == period and length % step == 0
+        limits.append(length - step if once else length - edge)
         counts.append(1 - (-limits[-1] // step))
     return limits, counts
 
@@ -259,11 +311,8 @@ def _check_scale(catalogue: Iterable[Sample], factor: int | None, made: int, whe
             raise ConfigError(f"{where}.scale_factor: {made}, as the model makes it, but {shapes}")
 
 
-def _admitted(
-    size: Edges, step: Edges | None, dims: int, geometry: Geometry, where: str
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _admitted(size: Edges, step: Edges | None, dims: int, where: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     edges = per_axis(size, dims, f"{where}.size")
-    geometry.admit(edges, f"{where}.size")
     steps = edges if step is None else per_axis(step, dims, f"{where}.step")
     for edge, distance in zip(edges, steps, strict=True):
         if distance > edge:
@@ -274,29 +323,29 @@ def _admitted(
 def _check_field(
     who: str,
     shape: tuple[int, ...],
-    periodic: bool,
+    around: tuple[bool, ...],
     edges: tuple[int, ...],
     geometry: Geometry,
-    whole: bool,
+    read: Sides,
     where: str,
 ) -> None:
     if len(shape) != len(edges):
         raise DataError(f"{where}: {who} has {len(shape)} axes, others have {len(edges)}; expected equally many")
-    if geometry.padding == "periodic" and not periodic:
+    if geometry.padding == "periodic" and not all(around):
         raise DataError(f"model.padding: periodic, but {who} is not; expected valid or zero")
-    margin = geometry.margin(whole)
-    for edge, length in zip(edges, shape, strict=True):  # a periodic model may read around its box more than once
-        nearest = _nearest(edge, length, margin if periodic else 0, geometry.factor)
+    for edge, length, periodic, halo in zip(edges, shape, around, read, strict=True):
+        nearest = _nearest(edge, length, sum(halo) if periodic else 0, geometry.factor)
         if edge > length:
             raise ConfigError(f"{where}.size: {edge}, but {who} has {length} voxels along an axis; {nearest}")
-        if periodic and geometry.padding == "valid" and edge < length < edge + 2 * margin:
-            read = f"{edge} with a halo of {margin} on both sides reads {edge + 2 * margin} voxels"
-            raise ConfigError(f"{where}.size: {read}, more than the period {length} of {who}; {nearest}")
+        if periodic and geometry.padding != "periodic" and edge < length < edge + sum(halo):
+            sides = f"{halo[0]} on both sides" if halo[0] == halo[1] else f"{halo[0]} before and {halo[1]} behind it"
+            text = f"{edge} with a halo of {sides} reads {edge + sum(halo)} voxels"
+            raise ConfigError(f"{where}.size: {text}, more than the period {length} of {who}; {nearest}")
 
 
-def _nearest(edge: int, length: int, margin: int, factor: int) -> str:
+def _nearest(edge: int, length: int, halo: int, factor: int) -> str:
     """The greatest admissible edges of a crop: with its halo inside the field, and the whole field."""
-    inside = min(length - 2 * margin, edge) // factor * factor
+    inside = min(length - halo, edge) // factor * factor
     known = [f"at most {inside}" if inside > 0 else "", f"{length}, the whole" if length % factor == 0 else ""]
     text = " or ".join(filter(None, known))
     return f"expected {text}" if text else f"no multiple of {factor} fits"
@@ -315,10 +364,10 @@ def _integers(array: np.ndarray) -> tuple[int, ...]:
     return tuple(map(int, array))
 
 
-def _facts(catalogue: Iterable[Sample]) -> list[tuple[str, tuple[int, ...], bool]]:
-    """What the index depends on: (id, edges of the input, whether it is periodic) of each sample."""
-    return [(sample.id, tuple(sample.shape("input")[1:]), bool(sample.periodic)) for sample in catalogue]
+def _facts(catalogue: Iterable[Sample]) -> list[tuple[str, tuple[int, ...], tuple[bool, ...]]]:
+    """What the index depends on: (id, edges of the input, along which axes it is periodic) of each sample."""
+    return [(sample.id, tuple(sample.shape("input")[1:]), tuple(sample.around)) for sample in catalogue]
 
 
-def _digest(facts: Sequence[tuple[str, tuple[int, ...], bool]]) -> str:
+def _digest(facts: Sequence[tuple[str, tuple[int, ...], tuple[bool, ...]]]) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -16,7 +16,7 @@ from . import admission, losses, registry
 from .blending import admit
 from .config import Config, Dataset, Experiment
 from .config.keys import Folds, Training
-from .crops import index, per_axis
+from .crops import Crops, index, per_axis
 from .data import folds
 from .data.parameters import TOLD, names_in
 from .errors import ConfigError, DataError
@@ -28,6 +28,7 @@ __all__ = ["check"]
 
 Space = dict[str, tuple[int, ...]]  # field -> its edges [voxels]
 
+LARGE = 2**20  # voxels
 SEARCHED = "model, optimizer, schedule or training"
 
 
@@ -37,7 +38,7 @@ class Expected:
 
     id: str
     fields: dict[str, tuple[int, ...]]  # edges of each [voxels]
-    periodic: bool
+    around: tuple[bool, ...]
 
     def shape(self, field: str) -> tuple[int, ...]:
         """(channels, *space)."""
@@ -201,23 +202,28 @@ def _check_crops(experiment: Experiment, dataset: Dataset, space: Space | None) 
     geometry = _geometry(dict(experiment.model))
     if geometry is None:
         return
-    periodic = dict(dataset.source).get("periodic") is not False
-    if geometry.padding == "periodic" and not periodic:
+    told: Any = dict(dataset.source).get("periodic")
+    if geometry.padding == "periodic" and (told is False or isinstance(told, list) and not all(told)):
         raise ConfigError("model.padding: periodic, but the dataset is not; expected valid or zero")
-    known = space or {"input": tuple(size) if isinstance(size, list) else (size,)}  # of files, a crop at least
-    sample: Any = Expected(_id(0), known, periodic)
-    told = crops.model_dump() if space else crops.model_dump(exclude={"start", "stop"})
-    index([sample], geometry=geometry, **told)
+    keys, known = crops.model_dump(), space
+    if known is None:  # of files, one that any crop fits into
+        del keys["start"], keys["stop"]
+        axes = max((len(value) for value in keys.values() if isinstance(value, list)), default=1)
+        known = {"input": (LARGE,) * axes}
+    sample: Any = Expected(_id(0), known, (told is not False,) * len(known["input"]))
+    made = Crops(index([sample], geometry=geometry, **keys))
     if space:
-        _check_tile(experiment.inference.tile or size, space["input"], geometry)
+        _check_tile(experiment.inference.tile or size, space["input"], geometry, made)
     _check_overlap(experiment.inference.overlap, experiment.inference.tile or size, space, geometry)
 
 
-def _check_tile(tile: int | list[int], space: tuple[int, ...], geometry: Geometry) -> None:
+def _check_tile(tile: int | list[int], space: tuple[int, ...], geometry: Geometry, crops: Crops) -> None:
     tiles = (tile,) * len(space) if isinstance(tile, int) else tuple(tile)
     if len(tiles) != len(space):
         raise ConfigError(f"inference.tile: {len(tiles)} numbers for fields of {len(space)} axes; expected one an axis")
-    geometry.admit([min(pair) for pair in zip(tiles, space, strict=True)], "inference.tile")
+    edges = tuple(min(pair) for pair in zip(tiles, space, strict=True))
+    whole = edges == space
+    geometry.admit(geometry.made(edges, whole, crops.shown(geometry, geometry.margin(whole))), "inference.tile")
 
 
 def _check_overlap(overlap: int | list[int], tile: int | list[int], space: Space | None, geometry: Geometry) -> None:
@@ -229,10 +235,10 @@ def _check_overlap(overlap: int | list[int], tile: int | list[int], space: Space
 
 def _check_loss(experiment: Experiment, dataset: Dataset, space: Space | None) -> None:
     """A target that the loss can take, as far as it is known."""
-    size, source = experiment.crops.size, dict(dataset.source)
+    source = dict(dataset.source)
     known: dict[str, Any] = {"quantities": _kinds(source)}
     if space:
-        edges = (size,) * len(space["input"]) if isinstance(size, int) else size
+        edges = _learnt(experiment.crops, len(space["input"]))
         finer = [m // n for m, n in zip(space["target"], space["input"], strict=True)]
         known["space"] = tuple(factor * n for factor, n in zip(finer, edges, strict=True))
     if space and isinstance(length := source.get("box_size"), int | float):
@@ -249,6 +255,13 @@ def _check_task(experiment: Experiment) -> None:
     size, geometry = experiment.crops.size, _geometry(dict(experiment.model))
     edges = size if isinstance(size, list) else [size]
     registry.load("condition", task["name"])(experiment.model_dump(), geometry.writes(edges) if geometry else None)
+
+
+def _learnt(crops: Any, dims: int) -> list[int]:
+    """Edges of a crop with its target halo [voxels of the input]."""
+    size = [crops.size] * dims if isinstance(crops.size, int) else crops.size
+    halo = [crops.target_halo] * dims if isinstance(crops.target_halo, int) else crops.target_halo
+    return [n + (2 * one if isinstance(one, int) else sum(one)) for n, one in zip(size, halo, strict=True)]
 
 
 def _kinds(source: dict[str, Any]) -> list[tuple[str, None]] | None:

@@ -23,6 +23,8 @@ Device = Annotated[
     str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$", json_schema_extra={"x-words": "auto, cpu, cuda or cuda:N"})
 ]
 Parameter = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
+Side = Index | Annotated[list[Index], Field(min_length=2, max_length=2)]
+Halo = Index | Annotated[list[Side], Field(min_length=1, max_length=3)]
 Values = Annotated[list[Any], Field(min_length=1, max_length=1000)]
 Bound = Annotated[int, Field(ge=-MANY, le=MANY)] | Number
 SERIES = 1000  # experiments that one ablation may make
@@ -90,12 +92,20 @@ class Dataset(Section):
 
 
 class Crops(Section):
-    """The crops that a field is cut into, in voxels of the input; the halo is computed from the model."""
+    """The crops that a field is cut into, in voxels of the input."""
 
     size: Size = Field(description="edge of a crop [voxels], one number or one an axis")
     step: Size | None = Field(None, description="distance between crops [voxels]; the size unless given")
     start: Voxel | None = Field(None, description="first voxel of the part of each field that is learnt from [voxels]")
     stop: Size | None = Field(None, description="first voxel behind that part [voxels]; the end unless given")
+    halo: Halo | None = Field(
+        None,
+        description="voxels to read around a crop [voxels]: on all sides, or of each axis, as one number or "
+        "[before, behind]; what the model needs unless given, and what is more is cut off its output",
+    )
+    target_halo: Halo = Field(
+        0, description="voxels around a crop to learn from as well [voxels]; neighbouring crops share them"
+    )
     scale_factor: Count | None = Field(
         None,
         description="voxels of the target for each of the input, along an axis; as the model makes them unless given",

@@ -62,6 +62,13 @@ class Symmetry:
             (np.negative if sign < 0 else np.positive)(turned[source], out=out[channel], casting="same_kind")
         return out
 
+    def before(self, sides: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+        """What to read (before, behind) a crop, along each axis, for `sides` of them to be there after `apply`."""
+        read = [(0, 0)] * len(self.axes)
+        for (low, high), axis, sign in zip(sides, self.axes, self.signs, strict=True):
+            read[axis] = (low, high) if sign > 0 else (high, low)
+        return tuple(read)
+
     def inverse(self) -> "Symmetry":
         """What undoes `apply`, to the last bit."""
         axes = tuple(self.axes.index(axis) for axis in range(len(self.axes)))

@@ -58,8 +58,14 @@ class Sample:
     box_size: tuple[float, ...]  # [Mpc/h], one an axis
     redshift: float
     omega_m: float
-    periodic: bool
+    periodic: bool  # whether the box is continued by its images along every axis
     parameters: dict[str, float] = field(default_factory=dict)  # further numbers of the whole sample, by name
+    wraps: tuple[bool, ...] = ()  # whether it is along each axis, where axes differ
+
+    @property
+    def around(self) -> tuple[bool, ...]:
+        """Whether the box is continued by its images, one an axis."""
+        return self.wraps or (self.periodic,) * len(self.box_size)
 
     def shape(self, field: str) -> tuple[int, ...]:
         """(channels, *space) of a field, channels summed over its parts."""
@@ -249,7 +255,8 @@ def _rows(sample: Sample) -> Iterator[tuple]:
     left = sample.id, sample.group, sample.fold
     box = " ".join(repr(float(length)) for length in sample.box_size)
     numbers = " ".join(f"{name}={float(value)!r}" for name, value in sample.parameters.items())
-    right = box, repr(float(sample.redshift)), repr(float(sample.omega_m)), int(sample.periodic), numbers
+    walls = " ".join(str(int(flag)) for flag in sample.wraps or (sample.periodic,))
+    right = box, repr(float(sample.redshift)), repr(float(sample.omega_m)), walls, numbers
     for name, parts in sample.fields.items():
         for p in parts:
             shape = "x".join(map(str, p.shape))
@@ -303,9 +310,9 @@ def _same_fields(names: list[str] | None, parts: dict, name: str) -> list[str]:
 
 def _sample(head: tuple[str, ...], parts: dict[str, tuple[Part, ...]]) -> Sample:
     name, group, fold, box_size, redshift, omega_m, periodic, numbers = head
-    flag = {"0": False, "1": True}[periodic]
-    physics = _box(box_size), float(redshift), float(omega_m), flag, _numbers(numbers)
-    return Sample(name, group, int(fold), parts, *physics)
+    flags = tuple({"0": False, "1": True}[flag] for flag in periodic.split(" "))
+    physics = _box(box_size), float(redshift), float(omega_m), all(flags), _numbers(numbers)
+    return Sample(name, group, int(fold), parts, *physics, flags if len(flags) > 1 else ())
 
 
 def _numbers(text: str) -> dict[str, float]:

@@ -43,12 +43,13 @@ class Fields:
     ) -> np.ndarray:
         """The crop from `start` of `shape`, as (C, *shape) float32, written into `out` if given.
 
-        It may begin before the box or end behind it: a periodic sample is continued by its images, any other by zeros.
+        It may begin before the box or end behind it, which along a periodic axis is continued by its images, along any
+        other by zeros.
         """
         parts = sample.parts(field)
         if out is None:
             out = np.empty((sum(part.shape[0] for part in parts), *shape), "f4")
-        cuts = [_cuts(*axis, sample.periodic) for axis in zip(start, shape, parts[0].shape[1:], strict=True)]
+        cuts = [_cuts(*axis) for axis in zip(start, shape, parts[0].shape[1:], sample.around, strict=True)]
         if not sample.periodic:
             _clear(out, cuts)
         channel = 0

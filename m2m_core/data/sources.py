@@ -29,6 +29,7 @@ ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 DAY = 86400
 SHOWN = 5
 EXTRAS = ("velocity", "density")  # what a simulator may add that nothing is compared with
+AXES = ("box_size", "periodic")  # what may differ from axis to axis
 Fields = dict[str, dict[str, dict[str, Match]]]  # field -> part -> id -> file
 Read = dict[tuple[str, str], tuple[Header, dict[str, Any]]]  # (file, dataset) -> header, attributes
 
@@ -44,7 +45,7 @@ def npy(
     box_size: Positive | list[Positive] | None = None,
     redshift: Number = 0.0,
     omega_m: Positive = 0.3175,
-    periodic: bool = True,
+    periodic: bool | list[bool] = True,
     parameters: str | None = None,
 ) -> list[Sample]:
     """Files of one NumPy array each, (channels, *space); of the `wanted` sample ids.
@@ -57,7 +58,7 @@ def npy(
         box_size: side of the box, or one length an axis [Mpc/h]; one per grid cell if not given
         redshift: of all samples
         omega_m: matter density today in units of the critical one
-        periodic: whether the box is continued by its images
+        periodic: whether the box is continued by its images, or one answer an axis; zeros surround an open one
         parameters: CSV table of numbers of each sample: id, and any names; redshift and omega_m among them count
     """
     found = _wanted(wanted, _found(input, target, baselines))
@@ -78,7 +79,7 @@ def hdf5(
     box_size: Positive | list[Positive] | None = None,
     redshift: Number | None = None,
     omega_m: Positive | None = None,
-    periodic: bool | None = None,
+    periodic: bool | list[bool] | None = None,
     parameters: str | list[str] | None = None,
 ) -> list[Sample]:
     """Datasets (channels, *space) in HDF5 files, which may hold several fields each and describe themselves.
@@ -94,7 +95,7 @@ def hdf5(
         box_size: side of the box, or one length an axis [Mpc/h]; the file's attribute if not given
         redshift: of all samples; the file's attribute, or 0, if not given
         omega_m: matter density today in units of the critical one; the file's attribute if not given
-        periodic: whether the box is continued by its images; the file's attribute, or true, if not given
+        periodic: whether the box is continued by its images, or one answer an axis; the file's, or true, if not given
         parameters: CSV table of numbers of each sample (id, and any names), or a list of attributes of the files
     """
     found = _wanted(wanted, _found(input, target, baselines))
@@ -289,7 +290,9 @@ def _sample(
         fields[field] = (*fields.get(field, ()), array)
     space = fields.get("target", fields["input"])[0].shape[1:]
     numbers = {word: _told(name, word, read) for word in words}
-    return Sample(name, _group(name, places.values()), -1, fields, *_physics(read, given, space), numbers)
+    *physics, around = _physics(read, given, space)
+    wraps = around if len(set(around)) > 1 else ()
+    return Sample(name, _group(name, places.values()), -1, fields, *physics, all(around), numbers, wraps)
 
 
 def _told(name: str, word: str, read: Read) -> float:
@@ -331,7 +334,7 @@ def _group(name: str, matches: Iterable[Match]) -> str:
 
 
 def _physics(read: Read, given: Mapping[str, Any], space: tuple[int, ...]) -> tuple:
-    """(box_size, redshift, omega_m, periodic): as given, else as the files say, else the default."""
+    """(box_size, redshift, omega_m, periodic along each axis): as given, else as the files say, else the default."""
     default = {"box_size": tuple(map(float, space)), "redshift": 0.0, "omega_m": 0.3175, "periodic": True}
     values = {}
     for word in default:
@@ -340,7 +343,11 @@ def _physics(read: Read, given: Mapping[str, Any], space: tuple[int, ...]) -> tu
             values[word] = default[word]
     box = np.atleast_1d(values["box_size"]).astype(float)
     box = np.repeat(box, len(space)) if len(box) == 1 else box
-    return tuple(box.tolist()), float(values["redshift"]), float(values["omega_m"]), bool(values["periodic"])
+    around = tuple(map(bool, np.atleast_1d(values["periodic"])))
+    around = around * len(space) if len(around) == 1 else around
+    if len(around) != len(space):
+        raise DataError(f"periodic: {len(around)} answers for {len(space)} axes; expected one, or one an axis")
+    return tuple(box.tolist()), float(values["redshift"]), float(values["omega_m"]), around
 
 
 def _stored(word: str, read: Read) -> Any:
@@ -361,6 +368,6 @@ def _attribute(file: str, word: str, value: Any) -> Any:
     except (TypeError, ValueError):
         numbers = []
     good = all(map(math.isfinite, numbers)) and (word not in ("box_size", "omega_m") or all(n > 0 for n in numbers))
-    if not numbers or not good or (len(numbers) > 1 and word != "box_size"):
+    if not numbers or not good or (len(numbers) > 1 and word not in AXES):
         raise DataError(f"{printable(file)}: attribute {word} is {str(value)[:40]!r}; expected a number in range")
-    return numbers if word == "box_size" else numbers[0]
+    return numbers if word in AXES else numbers[0]

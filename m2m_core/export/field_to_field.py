@@ -57,6 +57,8 @@ def field_to_field(task: FieldToField) -> Exportable:
     """The network as inference runs it, on whole boxes or on parts with their halo; float32 throughout."""
     if task.geometry.noise or task.geometry.scale != 1:
         raise ConfigError("model: a network that is told noise, or makes finer fields, has no exported form yet")
+    if task.geometry.padding == "zero" and any(map(any, task.study.crops.beyond)):
+        raise ConfigError("crops.halo: a network that sees more than it needs has no exported form yet")
     sample = task.samples().predict[0]
     network, tile, halo = task.network(sample)
     options = dict(task.settings["model"])

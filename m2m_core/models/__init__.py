@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from .. import registry
 from ..errors import ConfigError
-from .geometry import Geometry, Patches
+from .geometry import Geometry, Patches, Sides
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Geometry", "Patches", "build", "build_discriminator", "geometry_of", "is_styled", "patches_of"]
+__all__ = ["Geometry", "Patches", "Sides", "build", "build_discriminator", "geometry_of", "is_styled", "patches_of"]
 
 STYLES = "styles"  # the fourth argument of a builder whose network takes (x, style)
 

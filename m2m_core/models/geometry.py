@@ -7,6 +7,7 @@ in a row. Strided convolutions and their transposes have edge 2 and stride 2, an
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from ..errors import ConfigError
@@ -14,11 +15,13 @@ from ..options import Count
 from ..registry import register
 
 __all__ = [
-    "CONVOLUTIONS", "Geometry", "Noise", "Patches", "halo", "origin", "shrink", "surplus", "u_shape", "unet", "vnet",
+    "CONVOLUTIONS", "Geometry", "Noise", "Patches", "Sides", "halo", "origin", "shrink", "surplus", "u_shape", "unet",
+    "vnet",
 ]  # fmt: skip
 
 CONVOLUTIONS = 2
 DEEPEST = 6
+Sides = tuple[tuple[int, int], ...]  # voxels before a crop and behind it, along each axis
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,27 @@ class Geometry:
     def reads(self, size: Sequence[int], whole: bool) -> tuple[int, ...]:
         """Edges of the model's input [voxels] for a crop of edges `size`."""
         return tuple(n + 2 * self.margin(whole) for n in size)
+
+    def beyond(self, whole: bool, target_halo: Sides, halo: Sides | None = None, where: str = "crops") -> Sides:
+        """What is read around a crop whose target has a `target_halo` around it: `halo`, or as much as is needed.
+
+        Raises ConfigError on a halo that is too small, and on any around a whole box that the network closes on itself.
+        """
+        margin = self.margin(whole)
+        needed = tuple((low + margin, high + margin) for low, high in target_halo)
+        if self.runs_as(whole) == "periodic" and (halo or any(map(any, target_halo))):
+            text = "periodic, which closes whole boxes on themselves, but there is a halo around them"
+            raise ConfigError(f"model.padding: {text}; expected valid or zero")
+        for given, least in zip(chain(*(halo or needed)), chain(*needed), strict=True):
+            if given < least:
+                text = f"{given}, but the model reads {margin} voxels on each side of what it makes"
+                raise ConfigError(f"{where}.halo: {text}; expected at least {least}")
+        return halo or needed
+
+    def made(self, size: Sequence[int], whole: bool, beyond: Sides) -> tuple[int, ...]:
+        """Edges [voxels of the input] of what the network makes of a crop of edges `size` and what lies `beyond` it."""
+        margin = self.margin(whole)
+        return tuple(n + low + high - 2 * margin for n, (low, high) in zip(size, beyond, strict=True))
 
     def writes(self, size: Sequence[int]) -> tuple[int, ...]:
         """Edges of the model's output [voxels] for a crop of edges `size`."""

@@ -11,17 +11,18 @@ APART = np.uint64(0xD1B54A32D192ED03)  # between the two numbers that a voxel's 
 
 
 def normal(
-    seed: int, field: int, start: Sequence[int], edges: Sequence[int], whole: Sequence[int] | None = None
+    seed: int, field: int, start: Sequence[int], edges: Sequence[int], whole: Sequence[int | None] | None = None
 ) -> np.ndarray:
     """Standard normal numbers (*edges), float32, of the voxels from `start` on, of noise number `field` of a sample.
 
-    whole: edges after which the noise repeats itself, as a periodic sample does
+    whole: edges after which the noise repeats itself, as a periodic sample does; None along an axis that does not
     Each number is a function of (seed, field, voxel) alone: Box-Muller of two hashes. Cost grows with the edges.
     """
     state = _mixed(np.asarray([seed % 2**64], np.uint64) + ODD) ^ np.uint64(field)
     for axis, (first, edge) in enumerate(zip(start, edges, strict=True)):
         places = np.arange(first, first + edge)
-        places = places % whole[axis] if whole is not None else places
+        period = whole[axis] if whole is not None else None
+        places = places if period is None else places % period
         state = _mixed(state[..., None] + ODD * (places.astype(np.int64).view(np.uint64) + np.uint64(1)))
     state = state[0]
     radius = np.sqrt(-2 * np.log(_uniform(_mixed(state))))

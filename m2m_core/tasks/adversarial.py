@@ -138,7 +138,7 @@ class Adversarial:
 
     def _scene(self, source: Tensor, target: Tensor, seeds: Tensor, since: int) -> Scene:
         scale = self.regression.geometry.scale
-        condition = resampled(source, target.shape[2:], scale) if self.conditional else None
+        condition = resampled(self.regression.centred(source), target.shape[2:], scale) if self.conditional else None
         return Scene(condition, seeds, self._noise(since))
 
     def _noise(self, since: int) -> float:

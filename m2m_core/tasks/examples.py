@@ -11,7 +11,7 @@ from ..data.catalogue import Sample
 from ..data.fields import Fields
 from ..data.normalize import Normal, normalizer
 from ..data.styles import Styles
-from ..models import Geometry
+from ..models import Geometry, Sides
 from ..models.noise import normal
 from .protocol import Study
 
@@ -40,21 +40,22 @@ class Examples:
         return normalizer(self.settings["normalize"][side], self.study.statistics.get(side), channels, side)
 
     def read(self, example: Example, rng: np.random.Generator | None) -> tuple[np.ndarray, ...]:
-        """(input with halo (C, *(n + 2 halo)), target (C', *(scale n)), *told), normalised; see `count`."""
+        """(input with halo (C, *m), target with its own (C', *(scale n)), *told), normalised; see `count`."""
         name, start = example
         sample, crops = self.study.catalogue[name], self.study.crops
-        symmetry = None
+        symmetry, halo, learnt = None, crops.beyond, crops.target_halo
         if rng is not None and self.settings["training"]["augment"]:
             symmetry = self._draw(rng, sample)
             start = symmetry.moved(start, crops.region(name)[0])
-        corner, edges = _around(start, crops.size, crops.halo)
+            halo, learnt = symmetry.before(halo), symmetry.before(learnt)
+        corner, edges = _around(start, crops.size, halo)
         source = self._block(sample, "input", corner, edges, symmetry)
-        target = self._block(sample, "target", *_around(start, crops.size, scale=crops.scale), symmetry)
+        target = self._block(sample, "target", *_around(start, crops.size, learnt, crops.scale), symmetry)
         changed = self._changed(rng, sample, source, target)
-        return (*changed, *self._style(sample), *self._noise(sample, corner, edges, rng))
+        return (*changed, *self._style(sample), *self._noise(sample, corner, source.shape[1:], rng))
 
     def tile(
-        self, sample: Sample, start: Sequence[int], size: Sequence[int], halo: Sequence[int], seed: int
+        self, sample: Sample, start: Sequence[int], size: Sequence[int], halo: Sides, seed: int
     ) -> tuple[np.ndarray, ...]:
         """(input with halo, *told) of a part of a sample, its noise that of the whole sample under `seed`."""
         corner, edges = _around(start, size, halo)
@@ -85,10 +86,10 @@ class Examples:
 
     def noise(self, sample: Sample, corner: Sequence[int], edges: Sequence[int], seed: int) -> list[np.ndarray]:
         """The noise, (1, *n) for each of `geometry.noise`, of an input of `edges` at `corner`: a function of place."""
-        space, seed = sample.shape("input")[1:], _seed(seed, sample.id)
+        axes, seed = list(zip(sample.shape("input")[1:], sample.around, strict=True)), _seed(seed, sample.id)
         fields = []
         for number, level in enumerate(self.geometry.noise):
-            whole = [level.scale * n for n in space] if sample.periodic else None
+            whole = [level.scale * n if around else None for n, around in axes]
             fields.append(normal(seed, number, *level.block(corner, edges), whole)[None])
         return fields
 
@@ -111,7 +112,7 @@ class Examples:
     def _draw(self, rng: np.random.Generator, sample: Sample) -> Symmetry:
         space = sample.shape("input")[1:]
         size, (_, part) = self.study.crops.size, self.study.crops.region(sample.id)
-        periodic = [sample.periodic and edge == n for edge, n in zip(part, space, strict=True)]
+        periodic = [around and edge == n for edge, n, around in zip(part, space, sample.around, strict=True)]
         kinds, farthest = self.settings["training"]["augment"], self._farthest(len(size))
         return draw(rng, kinds, size, part, periodic, cell(sample, "input"), farthest)
 
@@ -136,13 +137,10 @@ def cell(sample: Sample, side: str) -> tuple[float, ...]:
     return tuple(length / n for length, n in zip(sample.box_size, sample.shape(side)[1:], strict=True))
 
 
-def _around(
-    start: Sequence[int], size: Sequence[int], halo: Sequence[int] | None = None, scale: int = 1
-) -> tuple[list[int], list[int]]:
+def _around(start: Sequence[int], size: Sequence[int], halo: Sides, scale: int = 1) -> tuple[list[int], list[int]]:
     """Corner and edges of a crop with its halo, on a grid `scale` times as fine."""
-    halo = halo or [0] * len(size)
-    corner = [scale * (a - h) for a, h in zip(start, halo, strict=True)]
-    return corner, [scale * (n + 2 * h) for n, h in zip(size, halo, strict=True)]
+    corner = [scale * (a - low) for a, (low, _) in zip(start, halo, strict=True)]
+    return corner, [scale * (n + low + high) for n, (low, high) in zip(size, halo, strict=True)]
 
 
 def _seed(seed: int, name: str) -> int:

@@ -1,6 +1,6 @@
 """Regress one field on another, crop by crop (U-Net, V-Net): displacement to displacement, density to density."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -67,12 +67,13 @@ class FieldToField:
         if odd := [name for name, other in cells.items() if not np.allclose(other, edges, rtol=1e-5)]:
             text = f"sample {odd[0]!r} has voxels of {cells[odd[0]]} Mpc/h, {first!r} of {edges}"
             raise DataError(f"loss: {text}; expected equal ones for derivatives, spectra and densities")
-        return samples[0].quantities("target"), edges, self.study.crops.whole and all(s.periodic for s in samples)
+        boxes = self.study.crops.whole and self.study.crops.learnt == self.study.crops.size
+        return samples[0].quantities("target"), edges, boxes and all(s.periodic for s in samples)
 
     def _target(self) -> losses.Target:
         """What a loss may ask of the target."""
         quantities, edges, _ = self.place
-        size = self.geometry.writes(self.study.crops.size)
+        size = self.geometry.writes(self.study.crops.learnt)
         return losses.Target(*told(self.settings["normalize"]["target"]), quantities, size, edges)
 
     def _network(self, padding: str) -> nn.Module:
@@ -94,7 +95,7 @@ class FieldToField:
         return Split(examples, validate, held_out, next(iter(watched), None), examples.near)
 
     def item(self, example: Example, rng: np.random.Generator | None) -> tuple[np.ndarray, ...]:
-        """(input with halo (C, *(n + 2 halo)), target (C', *(scale n))), normalised, float32.
+        """(input with halo (C, *m), target with its own halo (C', *(scale n))), normalised, float32.
 
         Behind them are the styles (S,), if there are any, the noise (1, *m) of each level of a network that takes
         some, and for a loss that asks for it shift and spread of the target's channels, (C',) each.
@@ -122,12 +123,27 @@ class FieldToField:
     def predicted(self, batch: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor, Frame | None]:
         """What the network makes of a batch, the target, both zero where that is not finite, and what they mean."""
         source, target, *values = batch
-        prediction = self.modules["model"](source, *self.examples.told(values)).float()
+        output = self.modules["model"](source, *self.examples.told(values))
+        prediction = output[:, :, *self._learnt()].float()
         constants = values[self.examples.count :]
         if self.masked:  # where the target is not finite there is nothing to learn
             finite = torch.isfinite(target)
             prediction, target = torch.where(finite, prediction, 0.0), torch.where(finite, target, 0.0)
         return prediction, target, Frame(*self.place, *constants) if constants else None
+
+    def _learnt(self) -> tuple[slice, ...]:
+        """Where the target lies in what the network makes of a crop, whose halo may be larger than needed."""
+        crops, margin = self.study.crops, self.geometry.margin(self.study.crops.whole)
+        before = [halo - margin - low for halo, (low, _) in zip(crops.halo, crops.target_halo, strict=True)]
+        return _inside(before, crops.learnt, crops.scale)
+
+    def centred(self, source: torch.Tensor) -> torch.Tensor:
+        """An input with halo, less what lies further on one side of the target than on the other."""
+        places = []
+        for (low, high), (before, behind) in zip(self.study.crops.beyond, self.study.crops.target_halo, strict=True):
+            surplus = (low - before) - (high - behind)
+            places.append(slice(max(surplus, 0), min(surplus, 0) or None))
+        return source[:, :, *places]
 
     def compare(self, prediction: torch.Tensor, target: torch.Tensor, frame: Frame | None) -> dict[str, torch.Tensor]:
         """The loss of a prediction and, if it is a sum, its terms."""
@@ -144,37 +160,37 @@ class FieldToField:
         return Prediction(shape, attributes, self._tiles(sample))
 
     def _tiles(self, sample: Sample) -> Iterator[Block]:
-        network, size, halo = self.network(sample)
+        network, size, margin = self.network(sample)
         if any(overlap := self._overlap(sample, size)):
-            yield from self._blended(network, sample, size, overlap, halo)
+            yield from self._blended(network, sample, size, overlap, margin)
             return
         for tile in tiles(sample.shape("input")[1:], size):
-            block, finer = (
-                self._predict_tile(network, sample, tile, (halo,) * len(size)),
-                tile.finer(self.geometry.scale),
-            )
+            block, finer = self._predict_tile(network, sample, tile, margin), tile.finer(self.geometry.scale)
             yield (slice(None), *finer.put), block[:, *finer.keep]
 
     def _blended(
-        self, network: nn.Module, sample: Sample, size: tuple[int, ...], overlap: tuple[int, ...], halo: int
+        self, network: nn.Module, sample: Sample, size: tuple[int, ...], overlap: tuple[int, ...], margin: int
     ) -> Iterator[Block]:
-        """As `_tiles`, of tiles that overlap; those of a periodic sample around the box as well."""
+        """As `_tiles`, of tiles that overlap; those of an axis that goes on around the box as well."""
         space = sample.shape("input")[1:]
-        axes = [spans(*axis, sample.periodic, self.geometry.scale) for axis in zip(space, size, overlap, strict=True)]
+        known = zip(space, size, overlap, sample.around, strict=True)
+        axes = [spans(*axis, self.geometry.scale) for axis in known]
 
         def predict(corner: tuple[int, ...]) -> np.ndarray:
-            return self._predict_tile(network, sample, Tile(corner, size, (), ()), (halo,) * len(size))
+            return self._predict_tile(network, sample, Tile(corner, size, (), ()), margin)
 
         return blended(axes, predict)
 
     def network(self, sample: Sample) -> tuple[nn.Module, tuple[int, ...], int]:
-        """What predicts `sample`: the network, the edges of its tiles, and the halo that a tile reads [voxels]."""
+        """What predicts `sample`: the network, the edges of its tiles, and the halo that a tile needs [voxels]."""
         space = sample.shape("input")[1:]
         size = self._tile_size(space)
-        self.geometry.admit(size, "inference.tile")
         admit(self._overlap(sample, size), size, self.geometry)
         whole = size == space and sample.periodic
-        return self._with_padding(self.geometry.runs_as(whole)), size, self.geometry.margin(whole)
+        margin = self.geometry.margin(whole)
+        shown = self.study.crops.shown(self.geometry, margin)
+        self.geometry.admit(self.geometry.made(size, whole, shown), "inference.tile")
+        return self._with_padding(self.geometry.runs_as(whole)), size, margin
 
     def _tile_size(self, space: tuple[int, ...]) -> tuple[int, ...]:
         size = self.settings["inference"]["tile"] or self.study.crops.size
@@ -189,13 +205,15 @@ class FieldToField:
         space = sample.shape("input")[1:]
         return tuple(n if edge < length else 0 for n, edge, length in zip(wanted, size, space, strict=True))
 
-    def _predict_tile(self, network: nn.Module, sample: Sample, tile: Tile, halo: tuple[int, ...]) -> np.ndarray:
+    def _predict_tile(self, network: nn.Module, sample: Sample, tile: Tile, margin: int) -> np.ndarray:
+        halo = self.study.crops.shown(self.geometry, margin)
         arrays = self.examples.tile(sample, tile.start, tile.shape, halo, self.settings["inference"]["seed"])
         device = next(network.parameters()).device
         source, *values = (torch.from_numpy(array)[None].to(device) for array in arrays)
         with torch.no_grad(), devices.arithmetic(device, self.settings["inference"]["precision"]):
             output = network(source, *self.examples.told(values))[0].float().cpu().numpy()
-        return self.normal["target"].inverse(output, sample)
+        inside = _inside([low - margin for low, _ in halo], tile.shape, self.geometry.scale)
+        return self.normal["target"].inverse(np.ascontiguousarray(output[:, *inside]), sample)
 
     def _with_padding(self, padding: str) -> nn.Module:
         """The trained network, or one of the same weights that pads otherwise."""
@@ -229,6 +247,11 @@ class FieldToField:
         return [(name, *row) for name, field in sources.items() for row in compare(field, truth, *known)]
 
 
+def _inside(before: Sequence[int], edges: Sequence[int], scale: int) -> tuple[slice, ...]:
+    """Those voxels of a grid `scale` times as fine that lie in `edges` behind the first ones."""
+    return tuple(slice(scale * a, scale * (a + n)) for a, n in zip(before, edges, strict=True))
+
+
 def _baselines(sample: Sample) -> list[str]:
     """The fields that may be taken for the target, by their channels and, of the input, by its quantities."""
     channels = sample.shape("target")[0]
@@ -239,4 +262,4 @@ def _baselines(sample: Sample) -> list[str]:
 def _as_fine(field: np.ndarray, sample: Sample) -> np.ndarray:
     """A field on the grid of the target: itself, or one of a coarser grid, interpolated."""
     factor = sample.shape("target")[1] // field.shape[1]
-    return field if factor == 1 else refined(field, factor, [sample.periodic] * (field.ndim - 1))
+    return field if factor == 1 else refined(field, factor, sample.around)

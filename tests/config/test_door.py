@@ -35,6 +35,11 @@ def check(path, value, raw=None):
         (f"{D}/source/coarsen", 2, "experiments.vnet.crops.scale_factor: 1, as the model makes it, but the input of sample '0000' has edges (16, 16, 16), its target (32, 32, 32)"),
         (E, SUPER | {"model": {"name": "stylegan2_generator", "scale": 4}}, "experiments.vnet.crops.scale_factor: 4, as the model makes it, but the input of sample '0000' has edges (32, 32, 32), its target (32, 32, 32)"),
         (E, SUPER | {"crops": {"size": 16, "scale_factor": 4}}, "experiments.vnet.crops.scale_factor: 4, but the model makes 2 voxels of each, along an axis; expected 2"),
+        (E, SUPER | {"model": {"name": "vnet"}, "crops": {"size": 8, "halo": 19}}, "experiments.vnet.crops.halo: 19, but the model reads 20 voxels on each side of what it makes; expected at least 20"),
+        (f"{E}/crops", {"size": 32, "target_halo": 4}, "experiments.vnet.model.padding: periodic, which closes whole boxes on themselves, but there is a halo around them; expected valid or zero"),
+        (E, SUPER | {"model": {"name": "vnet", "padding": "zero"}, "crops": {"size": 8, "halo": [[1, 3], 2, 2]}, "inference": {"tile": 30}}, "experiments.vnet.inference.tile: 34; the model takes multiples of 4, nearest 32 or 36"),
+        (f"{E}/crops", {"size": 32, "halo": [1, [2]]}, "experiments.vnet.crops.halo"),
+        (f"{D}/source", {**FILES, "periodic": [True, False]}, "experiments.vnet.model.padding: periodic, but the dataset is not"),
         (f"{D}/source/redshift", -0.5, "datasets.nbody.source.redshift: got -0.5; expected a number from 0 to 1000"),
         (f"{D}/source/omega_b", 0.4, "datasets.nbody.source.omega_b: 0.4; expected less than omega_m, which is 0.3175"),
         (f"{D}/folds", {"given": [["0000", "0001"], ["0001"]]}, "datasets.nbody.folds: in more than one place: '0001'"),
@@ -79,6 +84,7 @@ def test_the_line_of_a_refusal(path, value, line):
         (f"{E}/inference", {"tile": 1000}), (f"{E}/crops/size", [32, 32, 32]), (f"{D}/source", FILES),
         (f"{D}/folds", {"given": [[f"{i:04d}" for i in range(6)], [f"{i:04d}" for i in range(6, 12)]]}),
         (f"{E}/model", {"name": "unet", "padding": "zero", "depth": 5}),
+        (E, SUPER | {"model": {"name": "vnet", "padding": "zero"}, "crops": {"size": 8, "halo": [[1, 3], 2, 2], "target_halo": 1}}),
     ],
 )  # fmt: skip
 def test_what_agrees_is_let_in_unchanged(path, value):

@@ -28,6 +28,10 @@ class Fake:
     periodic: bool = True
     fields = ("input", "target")
 
+    @property
+    def around(self):
+        return (self.periodic,) * len(self.space) if isinstance(self.periodic, bool) else self.periodic
+
     def shape(self, field):
         return (1, *self.space)
 

@@ -85,6 +85,8 @@ SPECIAL = _scalings() | _trackers() | {
     "crops.step": ("experiments.tiny.crops.step", None, 4),
     "crops.start": ("experiments.tiny.crops", {"size": 4}, {"size": 4, "start": 4}),
     "crops.stop": ("experiments.tiny.crops", {"size": 4}, {"size": 4, "stop": 4}),
+    "crops.halo": ("experiments.tiny.crops", {"size": 4}, {"size": 4, "halo": 10}),
+    "crops.target_halo": ("experiments.tiny.crops", {"size": 4}, {"size": 4, "target_halo": 2}),
     "crops.size": ("experiments.tiny.crops.size", 8, 4),
     "loss.weight": ("experiments.tiny.loss", ["mse", "mae"], ["mse", {"name": "mae", "weight": 2.0}]),
     "styles": ("experiments.tiny.styles", {"omega_m": {}}, {"omega_m": {}, "redshift": {}}),
@@ -177,6 +179,8 @@ def base(path: str) -> dict:
         tiny[parts[0]] = {"name": parts[1], **_needed(parts[0], parts[1])}
         if parts[0] == "model" and is_styled(parts[1]):
             tiny["styles"] = {"omega_m": {}}
+        if parts[0] == "model" and "scale" in registry.find("model", parts[1]).options:
+            raw["datasets"]["boxes"]["source"] = dict(FILES)  # which may be as fine as any model makes them
         if parts[0] == "loss":
             tiny["normalize"]["target"] = "identity"  # which every loss takes
     elif parts[0] == "task":

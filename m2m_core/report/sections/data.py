@@ -33,7 +33,9 @@ def _dataset(group: Sequence[ExperimentResults]) -> list[Block]:
     samples = results.catalogue.samples
     groups = len({sample.group for sample in samples})
     grouped = f" in {groups} groups" if groups < len(samples) else ""
-    walls = {(True,): "periodic", (False,): "not periodic"}.get(tuple({s.periodic for s in samples}), "some periodic")
+    walls = {(True,): "periodic", (False,): "not periodic"}.get(
+        tuple({a for s in samples for a in s.around}), "partly periodic"
+    )
     text = (
         f"{len(samples)} sample{'s' if len(samples) > 1 else ''}{grouped} of {_boxes(samples)}, {walls}, "
         f"redshift {_range(s.redshift for s in samples)}, Ωₘ = {_range(s.omega_m for s in samples)}."
