@@ -33,6 +33,11 @@ class Symmetry:
     room: tuple[int, ...] = ()
 
     @property
+    def is_identity(self) -> bool:
+        """Whether fields look the same after it; it may still move what is read."""
+        return self.axes == tuple(range(len(self.axes))) and -1 not in self.signs
+
+    @property
     def handedness(self) -> int:
         """-1 for a mirror image, 1 for a rotation."""
         turns = sum(a > b for i, a in enumerate(self.axes) for b in self.axes[i + 1 :])
@@ -45,21 +50,24 @@ class Symmetry:
         axes = zip(start, self.shift, self.room, origin or (0,) * len(self.axes), strict=True)
         return tuple(o + (a - o + b) % room for a, b, room, o in axes)
 
-    def apply(self, field: np.ndarray, quantities: Quantities) -> np.ndarray:
+    def apply(self, field: np.ndarray, quantities: Quantities, out: np.ndarray | None = None) -> np.ndarray:
         """The field (C, *space) as it looks after the symmetry, contiguous float32.
 
         quantities: (quantity, channels) of its parts, in order; a vector's channels are its components along the axes,
-            one vector or several. A contiguous float32 field under the identity is returned itself, any other is
-            copied once. Raises DataError on vectors whose components do not match the axes.
+            one vector or several
+        out: where to write it, contiguous float32, but for the identity: that returns a contiguous float32 field itself
+        Raises DataError on vectors whose components do not match the axes.
         """
         order, signs = self._channels(quantities, len(field))
-        if self.axes == tuple(range(len(self.axes))) and -1 not in self.signs:
+        if self.is_identity:
             return np.ascontiguousarray(field, np.float32)
         turned = field.transpose(0, *(1 + axis for axis in self.axes))
         turned = turned[:, *(slice(None, None, sign) for sign in self.signs)]
-        out = np.empty(turned.shape, np.float32)
+        out = np.empty(turned.shape, np.float32) if out is None else out
         for channel, (source, sign) in enumerate(zip(order, signs, strict=True)):
-            (np.negative if sign < 0 else np.positive)(turned[source], out=out[channel], casting="same_kind")
+            np.copyto(out[channel], turned[source], casting="same_kind")
+            if sign < 0:  # by itself: on its way through a turned copy it would cost as much again
+                np.negative(out[channel], out=out[channel])
         return out
 
     def before(self, sides: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -47,7 +47,8 @@ class Normalizer:
             self._check(name, step, x, sample)
             x = step.forward(x)
         if (constants := self._shaped(x, sample)) is not None:
-            x -= constants[0]
+            if constants[0].any():  # else one pass through memory less
+                x -= constants[0]
             x /= constants[1]
         return x
 

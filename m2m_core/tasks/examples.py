@@ -14,6 +14,7 @@ from ..data.styles import Styles
 from ..models import Geometry, Sides
 from ..models.noise import normal
 from .protocol import Study
+from .room import Room
 
 __all__ = ["Example", "Examples", "cell"]
 
@@ -34,6 +35,7 @@ class Examples:
         self.fields = Fields(mask=self.masked)
         self.normal = {side: self._normalizer(side) for side in ("input", "target")}
         self.styles = Styles(self.settings["styles"], study.catalogue.training(study.fold))
+        self.room = Room(self.settings["training"]["batch_size"])
 
     def _normalizer(self, side: str) -> Normal:
         channels = [part.shape[0] for part in self.study.catalogue.samples[0].parts(side)]
@@ -60,7 +62,8 @@ class Examples:
         """(input with halo, *told) of a part of a sample, its noise that of the whole sample under `seed`."""
         corner, edges = _around(start, size, halo)
         noise = self.noise(sample, corner, edges, seed)
-        return (self._block(sample, "input", corner, edges, None), *self._style(sample), *noise)
+        source = self._normalised(sample, "input", self.fields.block(sample, "input", corner, edges))
+        return (source, *self._style(sample), *noise)
 
     @property
     def count(self) -> int:
@@ -123,9 +126,16 @@ class Examples:
     def _block(
         self, sample: Sample, side: str, corner: Sequence[int], edges: Sequence[int], symmetry: Symmetry | None
     ) -> np.ndarray:
-        block = self.fields.block(sample, side, corner, edges)
-        if symmetry is not None:  # before normalisation, whose shifts need not be the same for all components
-            block = symmetry.apply(block, sample.quantities(side))
+        """A part of a field as it looks after `symmetry`, normalised, in its place in a batch."""
+        if symmetry is None or symmetry.is_identity:
+            place = self.room.place(side, (sample.shape(side)[0], *edges))
+            return self._normalised(sample, side, self.fields.block(sample, side, corner, edges, place))
+        place = self.room.place(side, (sample.shape(side)[0], *(edges[axis] for axis in symmetry.axes)))
+        block = symmetry.apply(self.fields.block(sample, side, corner, edges), sample.quantities(side), place)
+        return self._normalised(sample, side, block)
+
+    def _normalised(self, sample: Sample, side: str, block: np.ndarray) -> np.ndarray:
+        """In place; behind symmetries, because shifts need not be the same for all components of a vector."""
         block = self.normal[side].forward(block, sample)
         if self.masked and side == "input":
             np.nan_to_num(block, copy=False, nan=0.0, posinf=0.0, neginf=0.0)  # the mean, after normalisation

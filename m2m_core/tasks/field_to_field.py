@@ -106,7 +106,7 @@ class FieldToField:
     def collate(self, items: list[tuple[np.ndarray, ...]]) -> tuple[torch.Tensor, ...]:
         """(inputs (B, C, ...), targets (B, C', ...)), and what else the items hold."""
         parts = zip(*items, strict=True)
-        return tuple(torch.from_numpy(part[0][None] if len(part) == 1 else np.stack(part)) for part in parts)
+        return tuple(torch.from_numpy(self.examples.room.joined(part)) for part in parts)
 
     # ---- learning
 

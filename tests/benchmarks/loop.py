@@ -25,6 +25,7 @@ __all__ = ["main"]
 
 MESH, EDGE, FILES, WIDTH, BATCH, EPOCHS = 64, 36, 3, 8, 1, 42
 LR = 1.0e-3
+GEOMETRY = Geometry(2, 1, "valid")
 STATISTICS = {"mean": [0.0] * 3, "std": [1.0] * 3}
 TRAINING = {
     "epochs": EPOCHS, "batch_size": BATCH, "precision": "float32", "augment": [], "clip": None, "ema": None,
@@ -46,6 +47,9 @@ EXPERIMENT = {
 
 class Tiny(FieldToField):
     """A network of two layers, so that what surrounds it shows."""
+
+    def _geometry(self) -> Geometry:
+        return GEOMETRY
 
     def _network(self, padding: str) -> nn.Module:
         return network()
@@ -121,7 +125,7 @@ def _difference(start: tuple[float, float], end: tuple[float, float]) -> tuple[f
 
 def _study(folder: Path) -> Study:
     catalogue = Catalogue(tuple(_sample(folder, n) for n in range(FILES)))
-    crops = Crops(index(catalogue, EDGE - 4, EDGE - 4, Geometry(2, 1, "valid")))
+    crops = Crops(index(catalogue, EDGE - 4, EDGE - 4, GEOMETRY))
     return Study(EXPERIMENT, catalogue, {"input": STATISTICS, "target": STATISTICS}, crops, FILES - 1)
 
 
