@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from m2m_core.errors import ConfigError
+from m2m_core.tasks.adversary import resampled
 from tests.tasks.studies import fields
 from tests.tasks.test_field_to_field import IDENTITY, task_of
 from tests.tasks.test_super_resolution import divided, generator
@@ -40,6 +41,8 @@ def test_uneven_halos_stay_aligned_under_all_augmentation(tmp_path, scale, perio
         inside = source[:, low - 1 : low + 5, left - 2 : left + 4]
         assert np.array_equal(divided(inside, scale), target)
         shapes.add((source.shape, target.shape))
+    under = resampled(task.centred(torch.from_numpy(source)[None]), target.shape[1:], scale)  # what a critic sees
+    assert scale > 1 or np.array_equal(under[0].numpy(), target)
     assert shapes == {((2, 16, 14), (2, 6 * scale, 6 * scale))}
 
 
