@@ -143,8 +143,11 @@ def simulated(files: Sequence[str]) -> list[Sample]:
     """The samples in files that a simulator wrote, their digests and folds still unknown."""
     patterns = [glob.escape(file) for file in files]
     with h5py.File(files[0], "r") as first:
-        baselines = {name: patterns for name in first if name not in ("input", "target", *EXTRAS)}
-    return hdf5(input=patterns, target=patterns, baselines=baselines)
+        names, numbers, group = list(first), *(str(first.attrs.get(word, "")) for word in ("parameters", "group"))
+    baselines = {name: patterns for name in names if name not in ("input", "target", *EXTRAS)}
+    target: Any = patterns if "target" in names else None
+    samples = hdf5(input=patterns, target=target, baselines=baselines, parameters=numbers.split() or None)
+    return [replace(sample, group=f"{sample.parameters[group]:g}") for sample in samples] if group else samples
 
 
 def _dated(file: str, limit: int) -> tuple[str, int, int]:
@@ -164,7 +167,7 @@ def _dated(file: str, limit: int) -> tuple[str, int, int]:
 def _found(input: Any, target: Any, baselines: Mapping[str, Any]) -> Fields:
     if taken := {"input", "target"} & baselines.keys():
         raise ConfigError(f"baselines: {taken.pop()!r} is the name of another field")
-    given = {"input": input, "target": target, **baselines}
+    given = {"input": input, **({} if target is None else {"target": target}), **baselines}
     cache: dict[tuple[str, ...], dict[str, Match]] = {}
     found: Fields = {}
     for field, patterns in given.items():
@@ -287,7 +290,7 @@ def _sample(
         quantity = quantities[field, part] or _quantity(match.file, said)
         array = Part(match.file, inside[field, part], header.shape, header.dtype, header.size, "", quantity, 0)
         fields[field] = (*fields.get(field, ()), array)
-    space = fields["target"][0].shape[1:]
+    space = fields.get("target", fields["input"])[0].shape[1:]
     numbers = {word: _told(name, word, read) for word in words}
     return Sample(name, _group(name, places.values()), -1, fields, *_physics(read, given, space), numbers)
 

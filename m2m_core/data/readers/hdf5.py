@@ -37,6 +37,13 @@ class Hdf5:
             return [_header(path, file, name, size) for name in datasets]
 
     @staticmethod
+    def names(path: str) -> list[str]:
+        """The paths of all datasets of a file; links are not followed."""
+        file_size(path)
+        with named(path, "HDF5 file"), h5py.File(path, "r") as file:
+            return _names(file)
+
+    @staticmethod
     def attributes(path: str, datasets: list[str], words: Sequence[str] = ()) -> list[dict[str, Any]]:
         """The file's box_size, redshift, omega_m and periodic, the quantity of each dataset, and `words` of either."""
         file_size(path)
@@ -115,15 +122,19 @@ def _dataset(path: str, file: h5py.File, name: str) -> h5py.Dataset:
 
 
 def _listing(file: h5py.File) -> str:
+    return ", ".join(map(repr, _names(file, LISTED))) or "no datasets"
+
+
+def _names(file: h5py.File, most: float = math.inf) -> list[str]:
     names: list[str] = []
 
     def visit(name: str, item: Any) -> bool | None:
         if isinstance(item, h5py.Dataset):
             names.append(name)
-        return True if len(names) >= LISTED else None
+        return True if len(names) >= most else None
 
     file.visititems(visit)
-    return ", ".join(map(repr, names)) or "no datasets"
+    return names
 
 
 def _offset(path: str, values: h5py.Dataset, size: int) -> int | None:
