@@ -16,6 +16,7 @@ from .config import Config, Dataset, Experiment
 from .config.keys import Training
 from .crops import index
 from .data import folds
+from .data.naming import check_words
 from .data.parameters import TOLD, names_in
 from .errors import ConfigError, DataError
 from .models import Geometry, geometry_of, is_styled
@@ -45,6 +46,7 @@ def check(config: Config) -> Config:
     spaces = {name: _space(dataset, f"datasets.{name}") for name, dataset in config.datasets.items()}
     for name, dataset in config.datasets.items():
         _check_folds(dataset, f"datasets.{name}")
+        _check_words(dataset, f"datasets.{name}.source")
     for name, experiment in config.experiments.items():
         with _named(config.origin(name)):
             _check_processes(experiment.training)
@@ -105,6 +107,14 @@ def _check_folds(dataset: Dataset, where: str) -> None:
     ids = [_id(i) for i in range(source["samples"])] if simulated else list(dict.fromkeys(chain(*lists)))
     with _named(where):
         folds.given(ids, lists)
+
+
+def _check_words(dataset: Dataset, where: str) -> None:
+    """Words that the names of cubes have."""
+    source: Any = dataset.source
+    if source["kind"] == "cubes":
+        with _named(where):
+            check_words(source)
 
 
 def _id(number: int) -> str:

@@ -31,7 +31,10 @@ class Folds(Section):
     """How samples are divided: each fold is held out once, the others train."""
 
     count: Annotated[int, Field(ge=2, le=1000)] | None = Field(None, description="number of folds; 3 unless `given`")
-    by: Literal["sample", "group"] = Field("sample", description="what stays together in one fold")
+    by: Literal["sample", "group"] | None = Field(
+        None,
+        description="what stays together in one fold; group where the `source` says what that is, else sample",
+    )
     seed: Seed = Field(0, description="decides which sample falls into which fold")
     given: Annotated[list[list[str]], Field(min_length=2, max_length=1000)] | None = Field(
         None, description="the sample ids of each fold, instead of `count` and `seed`"

@@ -9,7 +9,7 @@ from functools import lru_cache
 from ..errors import DataError
 from .readers import named, printable, suffixes
 
-__all__ = ["Match", "expand", "files", "has_wildcards", "words"]
+__all__ = ["Match", "expand", "files", "has_wildcards", "placeholders", "words"]
 
 TOKEN = re.compile(r"\*\*/|\*+|\?|\[!?\]?[^\]/]*\]|\{[a-z][a-z0-9_]*\}")
 ESCAPED = ("[*]", "[?]", "[[]")  # what glob.escape writes: a literal, not a wildcard
@@ -38,6 +38,11 @@ def words(pattern: str, name: str) -> dict[str, str] | None:
     """The text of each {placeholder} of a pattern in a name that matches it, in their order; None if it does not."""
     found = _expression(pattern).fullmatch(name)
     return found and found.groupdict()
+
+
+def placeholders(pattern: str) -> list[str]:
+    """The words in braces of a pattern, in their order."""
+    return [token[1:-1] for token in TOKEN.findall(pattern) if token[0] == "{"]
 
 
 def has_wildcards(pattern: str) -> bool:
