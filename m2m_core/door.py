@@ -14,10 +14,13 @@ from typing import Any
 from . import losses, registry
 from .config import Config, Dataset, Experiment
 from .config.keys import Training
+from .config.slices import Slices
 from .crops import index
 from .data import folds
 from .data.naming import check_words
 from .data.parameters import TOLD, names_in
+from .data.slices import STREAMS
+from .data.slices import index as lattice
 from .errors import ConfigError, DataError
 from .models import Geometry, geometry_of, is_styled
 from .stages import RUNNING, is_simulated
@@ -181,10 +184,12 @@ def _check_parts(experiment: Experiment, dataset: Dataset) -> None:
 def _check_crops(experiment: Experiment, dataset: Dataset, space: tuple[int, ...] | None) -> None:
     """Crops that the model takes and that leave no gaps; of simulated samples, crops and tiles that fit."""
     crops = experiment.crops
-    size = crops.size
     geometry = _geometry(dict(experiment.model))
+    if isinstance(crops, Slices):
+        return _check_slices(experiment, crops, dataset, space, geometry)
     if geometry is None:
         return
+    size = crops.size
     periodic = dict(dataset.source).get("periodic") is not False
     if geometry.padding == "periodic" and not periodic:
         raise ConfigError("model.padding: periodic, but the dataset is not; expected valid or zero")
@@ -193,6 +198,21 @@ def _check_crops(experiment: Experiment, dataset: Dataset, space: tuple[int, ...
     index([sample], geometry=geometry, **(crops.model_dump() if space else {"size": size, "step": crops.step}))
     if space:
         _check_tile(experiment.inference.tile or size, space, geometry)
+
+
+def _check_slices(
+    experiment: Experiment, crops: Slices, dataset: Dataset, space: tuple[int, ...] | None, geometry: Geometry | None
+) -> None:
+    """As many processes that read as there are lanes of samples, or a part; of simulated samples, slices that fit."""
+    workers = experiment.training.workers
+    if experiment.training.neighbourhood and workers and STREAMS[0] % workers:
+        text = "expected 0, 1, 2 or 4, so that each reads samples of its own"
+        raise ConfigError(f"training.workers: {workers}, with training.neighbourhood; {text}")
+    if space:
+        sample: Any = Expected(_id(0), space, dict(dataset.source).get("periodic") is not False)
+        found = lattice([sample], **crops.model_dump())
+        if geometry:
+            geometry.admit(found["edges"].tolist(), "crops")
 
 
 def _check_tile(tile: int | list[int], space: tuple[int, ...], geometry: Geometry) -> None:

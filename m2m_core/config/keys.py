@@ -2,16 +2,17 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from ..options import MANY, Count, Fraction, Index, Name, Number, Positive, Probability, Seed
 from ..wording import short, shown
 from .choices import Choice
 from .normal import Chosen, Normal, Normalize, Section
+from .slices import AnyOf, Slices, kind_of_examples
 
 __all__ = [
     "Ablation", "Config", "Crops", "Dataset", "Experiment", "Folds", "Normal", "Random", "Range", "Search", "Section",
-    "Variant",
+    "Slices", "Variant",
 ]  # fmt: skip
 
 OneOrMore = Chosen | Annotated[list[Chosen], Field(min_length=1)]
@@ -97,6 +98,11 @@ class Crops(Section):
             if stop is not None and stop <= (start or 0):
                 raise ValueError(f"start is {start or 0}, stop is {stop}; expected start below stop")
         return self
+
+
+Examples = Annotated[
+    Annotated[Crops, Tag("crops")] | Annotated[Slices, Tag("slices")], Discriminator(kind_of_examples), AnyOf()
+]
 
 
 class Validation(Section):
@@ -204,7 +210,7 @@ class Experiment(Section):
     styles: dict[Parameter, Style] = Field(
         {}, description="what a styled model is told of a sample: redshift, omega_m, growth or one of its parameters"
     )
-    crops: Crops = Field(description="what one training example is")
+    crops: Examples = Field(description="what one training example is: a crop; with `kind`, a slice or a whole sample")
     model: Annotated[Chosen, Choice("model")] = Field(description="the network")
     loss: Annotated[OneOrMore, Choice("loss", weighted=True)] = Field(
         "mse",

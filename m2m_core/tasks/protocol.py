@@ -11,6 +11,7 @@ from torch import nn
 from .. import registry
 from ..crops import Crops
 from ..data.catalogue import Catalogue, Sample
+from ..data.slices import Slices
 from .descent import Descent
 
 __all__ = ["Descent", "Prediction", "Row", "Split", "Study", "Task", "build", "descend"]
@@ -25,7 +26,7 @@ class Study:
     experiment: Mapping[str, Any]  # the experiment of the config, every default filled in
     catalogue: Catalogue
     statistics: Mapping[str, Any]  # of the training samples of this fold
-    crops: Crops
+    crops: Crops | Slices
     fold: int
 
 
@@ -38,6 +39,7 @@ class Split:
     predict: Sequence[Sample]
     watch: Sample | None = None  # a validation sample of which training draws pictures
     near: np.ndarray | None = None  # (examples to fit,) the number of the sample that each is read from
+    streams: tuple[int, int] | None = None  # of samples that are kept in memory as wholes, see `training.order.Order`
 
 
 @dataclass(frozen=True)
