@@ -38,5 +38,6 @@ def predict(settings: Mapping[str, Any], files: Any, output: str, fold: int, job
             whole = task.predict(sample)
             compression = settings["inference"]["compression"]
             predictions.add(file, sample.id, whole.shape, whole.blocks, whole.attributes, compression)
+            predictions.add_beside(file, sample.id, whole.beside, compression)
             job.say(f"sample {sample.id} ({n} of {len(samples)})")
     return f"{len(samples)} samples"

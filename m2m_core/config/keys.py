@@ -192,6 +192,7 @@ class Inference(Section):
     tile: Size | None = Field(None, description="edge of a tile [voxels]; the crop's unless given")
     compression: Literal["gzip", "lzf", "none"] = Field("lzf", description="of the predictions on disk, without loss")
     precision: Literal["float32", "bf16", "fp16"] = Field("float32", description="arithmetic of the network")
+    saliency: Index = Field(1, description="held-out samples of which a network of labels tells what it looks at")
 
 
 class Style(Section):
@@ -211,11 +212,14 @@ class Experiment(Section):
         {}, description="what a styled model is told of a sample: redshift, omega_m, growth or one of its parameters"
     )
     crops: Examples = Field(description="what one training example is: a crop; with `kind`, a slice or a whole sample")
-    model: Annotated[Chosen, Choice("model")] = Field(description="the network")
-    loss: Annotated[OneOrMore, Choice("loss", weighted=True)] = Field(
+    model: Annotated[Chosen, Choice("model", "encoder")] = Field(
+        description="the network; an encoder where labels are learnt"
+    )
+    loss: Annotated[OneOrMore, Choice("loss", "label_loss", weighted=True)] = Field(
         "mse",
         description="what training makes small; of torch.nn the losses that compare two fields of one shape, "
-        "those that need more (CTC, triplet, cosine embedding, ...) are not for fields",
+        "those that need more (CTC, triplet, cosine embedding, ...) are not for fields; "
+        "of labels unless given the likelihood of their kind",
     )
     optimizer: Annotated[Chosen, Choice("optimizer")] = Field(
         "adamw",
@@ -224,8 +228,9 @@ class Experiment(Section):
     schedule: Annotated[Chosen, Choice("schedule")] = Field("cosine", description="how the learning rate changes")
     training: Training = Field(Training(), description="the training loop")
     inference: Inference = Field(Inference(), description="prediction of whole samples")
-    evaluation: Annotated[list[Chosen], Field(min_length=1), Choice("metric")] = Field(
-        ["power_spectrum", "cross_correlation", "mean_square_error", "one_point"], description="what is measured"
+    evaluation: Annotated[list[Chosen], Field(min_length=1), Choice("metric", "label_baseline")] = Field(
+        ["power_spectrum", "cross_correlation", "mean_square_error", "one_point"],
+        description="what is measured; of labels the baselines, [power_spectrum_baseline] unless given",
     )
 
 

@@ -12,6 +12,7 @@ from ..errors import ConfigError
 from ..wording import complaint, hint, joined, shown
 from .ablations import made_by, probes_of, raw_of
 from .choices import Choice, choices_of
+from .families import defaults
 from .keys import Config, Dataset, Experiment, Folds, Normal, Variant
 
 __all__ = ["load", "parse", "trial_of", "varied"]
@@ -120,6 +121,8 @@ def _experiment(experiment: Experiment, where: str, datasets: Collection[str]) -
     if experiment.dataset not in datasets:
         hinted = hint(experiment.dataset, datasets)
         raise ConfigError(f"{where}.dataset: unknown dataset {shown(experiment.dataset)}; {hinted}")
+    others = {key: v for key, v in defaults(experiment.task).items() if key not in experiment.model_fields_set}
+    experiment = experiment.model_copy(update=others)
     sides = {side: _normalized(value, f"{where}.normalize.{side}") for side, value in experiment.normalize}
     experiment = experiment.model_copy(update={"normalize": experiment.normalize.model_copy(update=sides)})
     return _resolved(experiment, where)

@@ -45,7 +45,7 @@ def build(
 
 def is_styled(name: str) -> bool:
     """Whether the network `name` takes a style beside the field: its builder says so by an argument `styles`."""
-    return STYLES in registry.find("model", name, "model.name").arguments
+    return name not in registry.entries("encoder") and STYLES in registry.find("model", name, "model.name").arguments
 
 
 def build_discriminator(name: str, options: Mapping[str, Any], channels: int, dims: int) -> "nn.Module":

@@ -1,4 +1,4 @@
-"""o3: the network of the CAMELS multifield data set for periodic maps (Villaescusa-Navarro et al. 2021, arXiv:2109.10360)."""
+"""o3: the network of the CAMELS multifield data set for maps (Villaescusa-Navarro et al., arXiv:2109.10360)."""
 
 from collections.abc import Sequence
 from typing import Literal

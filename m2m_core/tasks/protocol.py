@@ -1,6 +1,6 @@
 """What a family of models must say about itself. Loops, files, seeds and signals live elsewhere, once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -49,6 +49,7 @@ class Prediction:
     shape: tuple[int, ...]  # (C, *space)
     attributes: Mapping[str, Any]  # units and the like, stored beside the values
     blocks: Iterator[tuple[tuple[slice, ...], np.ndarray]]  # where in the whole, values
+    beside: Iterable[tuple[str, np.ndarray]] = ()  # name, array: what else is kept of a sample
 
     def whole(self) -> np.ndarray:
         """The sample in memory, float32 (C, *space)."""
@@ -65,7 +66,7 @@ class Task(Protocol):
     optimizers: dict[str, torch.optim.Optimizer]
     descent: Descent  # which makes every step of an optimizer
 
-    def __init__(self, study: Study) -> None: ...
+    def __init__(self, study: Study, **options: Any) -> None: ...
 
     def samples(self) -> Split:
         """Which examples are fitted, which choose the model and which samples are held out."""
@@ -93,7 +94,8 @@ def build(study: Study) -> Task:
     """The task that an experiment names, with freshly initialised modules: a function of the config and its seed."""
     training = study.experiment["training"]
     torch.manual_seed(training["seed"])
-    task = registry.load("task", study.experiment["task"]["name"])(study)
+    options = dict(study.experiment["task"])
+    task = registry.load("task", options.pop("name"))(study, **options)
     if (std := training.get("init_std")) is not None:
         _initialise(task.modules, std)
     return task

@@ -97,7 +97,9 @@ def _content(sample: Sample) -> list[Any]:
     """All that an example can depend on: what is in the files of a sample, not where they are."""
     parts = [(field, part) for field, parts in sample.fields.items() for part in parts]
     fields = [[field, part.digest, part.dataset, part.shape, part.quantity] for field, part in parts]
-    return [sample.id, sample.group, sample.box_size, sample.redshift, sample.omega_m, sample.periodic, fields]
+    numbers = [dict(sorted(sample.parameters.items()))] if sample.parameters else []
+    known = sample.id, sample.group, sample.box_size, sample.redshift, sample.omega_m, sample.periodic, fields
+    return [*known, *numbers]
 
 
 def _record(settings: Mapping[str, Any], study: Study, loop: Loop, identity: str, sha256: str) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def test_every_admissible_edge_is_taken_and_every_parameter_learns(name, edge):
 @pytest.mark.parametrize("name", sorted(registry.entries("encoder")))
 def test_other_edges_are_refused_with_the_nearest(name):
     geometry = models.geometry_of(name, {})
-    with pytest.raises(ConfigError, match=rf"^crops.size: 33; the model takes .* nearest 32 or (40|36)$"):
+    with pytest.raises(ConfigError, match=r"^crops.size: 33; the model takes .* nearest 32 or (40|36)$"):
         geometry.admit((33, 33))
     with pytest.raises(ConfigError, match="equal edges"):
         geometry.admit((32, 64))
