@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 
 from ..metrics import judging
+from . import labels
 from .results import EMULATOR, ExperimentResults
 from .scores import Score
 
 __all__ = [
-    "OF_CLASSES", "OF_PARAMETERS", "at_redshifts", "classes", "each_class", "has", "parameters", "score", "table",
-    "worth",
+    "OF_CLASSES", "OF_PARAMETERS", "at_redshifts", "classes", "each_class", "has", "named", "parameters", "score",
+    "table", "worth",
 ]  # fmt: skip
 
 OF_CLASSES = ("accuracy", "precision", "recall", "f1", "auc", "brier", "ece")
@@ -31,6 +32,11 @@ def has(results: ExperimentResults, label: str, of: str) -> bool:
     if of == "samples":
         return label in results.labels
     return any(len(results.rows(label, name, EMULATOR)) for name in ("slice_answers", "slice_square"))
+
+
+def named(source: str) -> str:
+    """What answered."""
+    return "network" if source == EMULATOR else labels.source(source)
 
 
 def each_class(results: ExperimentResults, label: str, source: str, of: str) -> Iterator[tuple[int, pd.DataFrame]]:

@@ -33,7 +33,7 @@ def tree(
     rng = np.random.default_rng(1)
     found = [_sample(n, n % folds, names, classes, redshifts[n % len(redshifts)], rng) for n in range(samples)]
     catalogue = Catalogue(tuple(found))
-    (root / "catalogue").parent.mkdir(parents=True, exist_ok=True)
+    root.mkdir(parents=True, exist_ok=True)
     catalogue.write(root / "catalogue.csv")
     truths = np.array([[s.parameters[name] for name in names] for s in found])
     answers = Answers.learnt_from(names, _kind(classes), classes, truths)
@@ -52,7 +52,7 @@ def _kind(classes):
 
 def _sample(n, fold, names, classes, redshift, rng):
     values = rng.uniform(0.1, 0.5, len(names)) if classes is None else [n // 3 % classes]
-    part = Part("none.h5", "data", (1, MESH, MESH, MESH), "<f4", 1, "0" * 64, "scalar", 0)
+    part = Part(f"{n}.h5", "data", (1, MESH, MESH, MESH), "<f4", 1, f"{n:064d}", "scalar", 0)
     numbers = dict(zip(names, map(float, values), strict=True))
     return Sample(f"s{n}", f"s{n}", fold, {"input": (part,)}, (100.0,) * 3, redshift, 0.3, True, numbers)
 

@@ -1,5 +1,6 @@
 """What is taken for what."""
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -19,18 +20,19 @@ def confusion(results: ExperimentResults) -> Figure:
     if label is None:
         return style.blank("No answer was judged.")
     kinds = [of for of in ("samples", "slices") if judged.has(results, label, of)]
-    pairs = [(source, of) for of in kinds for source in results.sources]
-    figure = Figure(figsize=(2.6 * len(pairs) + 0.3, 2.9), layout="constrained")
-    panels = figure.subplots(1, len(pairs), squeeze=False)[0]
-    for panel, (source, of) in zip(panels, pairs, strict=True):
-        _matrix(panel, judged.table(results, label, source, of))
-        panel.set_title(style.plain(f"{labels.source(source)}, {of}"), fontsize=9)
+    figure = Figure(figsize=(2.9 * len(results.sources) + 0.4, 2.9 * len(kinds) + 0.2), layout="constrained")
+    axes = figure.subplots(len(kinds), len(results.sources), squeeze=False)
+    for row, of in zip(axes, kinds, strict=True):
+        for panel, source in zip(row, results.sources, strict=True):
+            _matrix(panel, judged.table(results, label, source, of))
+            panel.set_title(style.plain(f"{judged.named(source)}, {of}"), fontsize=9)
+        row[0].set_ylabel(style.plain(f"truth, {label}"))
+    for panel in axes[-1]:
         panel.set_xlabel(style.plain(f"answer, {label}"))
-    panels[0].set_ylabel(style.plain(f"truth, {label}"))
     return figure
 
 
-def _matrix(axes: Axes, counts) -> None:  # noqa: ANN001
+def _matrix(axes: Axes, counts: np.ndarray) -> None:
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(counts)))

@@ -44,7 +44,7 @@ def _points(axes: Axes, results: ExperimentResults, name: str, source: str) -> N
     truth, mean, variance = table.to_numpy().T
     color = style.line(source, results.baselines)["color"]
     own = source == EMULATOR
-    label = style.plain(labels.source(source))
+    label = style.plain(judged.named(source))
     axes.errorbar(
         truth, mean, np.sqrt(variance), fmt="o" if own else "s", ms=3.5 if own else 2.5, color=color, lw=0.8,
         alpha=0.9 if own else 0.5, label=label, zorder=4 if own else 2,

@@ -39,10 +39,10 @@ def _drawn(above: Axes, below: Axes, results: ExperimentResults, label: str, sou
     found = judging.reliability(rows["x"], rows["positive"], rows["count"])
     look = style.line(source, results.baselines)
     error = _errors(found, rows)
-    name = f"{labels.source(source)}, ECE {labels.number(found.error, 2)} ({of})"
-    above.errorbar(
-        found.predicted, found.observed, error, marker="o", ms=3.5, capsize=2, label=style.plain(name), **look
-    )
+    name = style.plain(judged.named(source))
+    text, place = f"ECE {labels.number(found.error, 2)}", 0.05 + 0.07 * results.sources.index(source)
+    above.text(0.97, place, text, color=look["color"], ha="right", fontsize=8.5)
+    above.errorbar(found.predicted, found.observed, error, marker="o", ms=3.5, elinewidth=0.8, label=name, **look)
     below.step(found.predicted, found.count / found.count.sum(), where="mid", color=look["color"], lw=1.2)
 
 

@@ -44,7 +44,7 @@ def _curves(axes: Axes, results: ExperimentResults, label: str, source: str, of:
         return
     heights = np.array([np.mean([_height(curve) for curve in found], axis=0) for found in curves.values()])
     mean, look = heights.mean(0), style.line(source, results.baselines)
-    axes.plot(np.append(0, POINTS), np.append(0, mean), label=style.plain(labels.source(source)), **look)
+    axes.plot(np.append(0, POINTS), np.append(0, mean), label=style.plain(judged.named(source)), **look)
     if len(heights) > 1:
         spread = heights.std(0, ddof=1)
         low, high = np.clip(mean - spread, 0, 1), np.clip(mean + spread, 0, 1)

@@ -37,7 +37,7 @@ def _headline(results: ExperimentResults, label: str, named: bool) -> str:
         known = {source: _shown(results, label, source, "accuracy") for source in results.sources}
         area = _shown(results, label, EMULATOR, "auc")
         start = f"{owner} network tells {label} of held-out samples with accuracy {known.pop(EMULATOR)} (AUC {area})"
-    others = [f"{value} of the {labels.source(source)}" for source, value in known.items()]
+    others = [f"{value} of the {judged.named(source)}" for source, value in known.items()]
     return f"{start}, against {labels.joined(others)}." if others else f"{start}."
 
 
@@ -78,7 +78,7 @@ def _table(results: ExperimentResults, label: str, of: str, caption: str) -> Tab
     measures = [name for name in known if any(name in table for table in found.values())]
     cells = [_measured(name, list(found.values()), results) for name in measures]
     rows = [
-        [Cell(_name(source), weak=source != EMULATOR), str(len(table)), *(column[i] for column in cells)]
+        [Cell(judged.named(source), weak=source != EMULATOR), str(len(table)), *(column[i] for column in cells)]
         for i, (source, table) in enumerate(found.items())
     ]
     heads = [Column("", numeric=False), Column("folds"), *(columns.of_metric(name, label, "") for name in measures)]
@@ -88,10 +88,6 @@ def _table(results: ExperimentResults, label: str, of: str, caption: str) -> Tab
 def _measured(name: str, tables: Sequence[pd.DataFrame], results: ExperimentResults) -> list[Cell]:
     found = [judged.score(table[name]) if name in table else None for table in tables]
     return columns.measured(name, found, [not results.missing] * len(found))
-
-
-def _name(source: str) -> str:
-    return "network" if source == EMULATOR else labels.source(source)
 
 
 def _legend(asked: Sequence[ExperimentResults]) -> Text:
