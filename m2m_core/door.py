@@ -11,15 +11,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from . import losses, registry
+from . import admission, losses, registry
 from .config import Config, Dataset, Experiment
-from .config.families import LABELS, family_of, kind_of_labels
+from .config.families import LABELS, family_of
 from .config.keys import Training
 from .config.slices import Slices
 from .crops import index
 from .data import folds
 from .data.naming import check_words
-from .data.parameters import KNOWN, TOLD, names_in
+from .data.parameters import TOLD, names_in
 from .data.slices import STREAMS
 from .data.slices import index as lattice
 from .errors import ConfigError, DataError
@@ -53,7 +53,7 @@ def check(config: Config) -> Config:
         _check_words(dataset, f"datasets.{name}.source")
     for name, experiment in config.experiments.items():
         with _named(config.origin(name)):
-            _check_family(experiment)
+            admission.check(experiment, config.datasets[experiment.dataset])
             _check_processes(experiment.training)
             _check_weights(experiment.training)
             _check_styles(experiment, config.datasets[experiment.dataset])
@@ -65,7 +65,7 @@ def check(config: Config) -> Config:
         _check_search(config, name)
         for variant, experiment in probes:
             with _named(variant.origin):
-                _check_family(experiment)
+                admission.check(experiment, config.datasets[experiment.dataset])
                 _check_score(experiment)
                 _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
     return config
@@ -148,45 +148,6 @@ def _check_weights(training: Training) -> None:
         raise ConfigError(f"training.initial_weights: {text}")
 
 
-def _check_family(experiment: Experiment) -> None:
-    """Model, losses and measures of the kinds that the task takes: a field, or labels of one."""
-    task: Any = experiment.task
-    family, chosen = family_of(task), {"model": experiment.model, "loss": experiment.loss}
-    for key, value in {**chosen, "evaluation": experiment.evaluation}.items():
-        entries = registry.entries(getattr(family, key))
-        for one in value if isinstance(value, list) else [value]:
-            if (name := dict(one)["name"]) not in entries:
-                where = f"{key}{'.name' if key == 'model' else ''}"
-                text = f"{name!r} is not for task {task['name']!r}; expected one of {', '.join(entries)}"
-                raise ConfigError(f"{where}: {text}")
-
-
-def _check_labels(experiment: Experiment, dataset: Dataset) -> None:
-    """Labels that the samples have, as many as the task takes, and losses for them."""
-    task, training = dict(experiment.task), experiment.training
-    kind, names = kind_of_labels(task), task["labels"]
-    if kind != "regression" and len(names) > 1:
-        raise ConfigError(f"task.labels: {len(names)} for answer {kind}; expected one, or regression")
-    if (kind == "classes") != (task["classes"] is not None):
-        raise ConfigError(f"task.classes: {task['classes']}, for answer {kind}; expected a number for classes alone")
-    if kind == "regression" and task["label_noise"]:
-        raise ConfigError("task.label_noise: there are no wrong classes to give in a regression; expected 0.0")
-    if known := _numbers(dataset):
-        if unknown := [name for name in names if name not in known]:
-            raise ConfigError(f"task.labels: the samples have no number {unknown[0]!r}; {hint(unknown[0], known)}")
-    chosen: Any = experiment.loss
-    losses.check_labels(chosen, kind, training.accumulate * training.gpus * training.nodes)
-
-
-def _numbers(dataset: Dataset) -> list[str]:
-    """The numbers of a sample that the config alone tells, none where files or a simulator know them."""
-    source: Any = dict(dataset.source)
-    if is_simulated(dataset) or "parameters" not in source:
-        return []
-    table = source["parameters"]
-    return [*KNOWN, *(names_in(table) if isinstance(table, str) else table or [])]
-
-
 def _check_styles(experiment: Experiment, dataset: Dataset) -> None:
     """Styles for a styled model and for no other, out of what the samples have."""
     name, styles = dict(experiment.model)["name"], list(experiment.styles)
@@ -265,9 +226,9 @@ def _check_tile(tile: int | list[int], space: tuple[int, ...], geometry: Geometr
 
 
 def _check_loss(experiment: Experiment, dataset: Dataset, space: tuple[int, ...] | None) -> None:
-    """A target that the loss can take, as far as it is known."""
+    """A target that the loss can take, as far as it is known; losses of labels take no target."""
     if family_of(experiment.task) is LABELS:
-        return _check_labels(experiment, dataset)
+        return
     size, source = experiment.crops.size, dict(dataset.source)
     known: dict[str, Any] = {"quantities": _kinds(source)}
     if space:

@@ -14,7 +14,7 @@ from ..data.catalogue import Sample
 from ..data.cubes import Cubes, room
 from ..data.fields import Fields
 from ..data.normalize import normalizer
-from ..data.slices import turned
+from ..data.slices import STREAMS, turned
 from ..errors import DataError
 from ..metrics.answers import Answers
 from ..models import devices
@@ -58,15 +58,15 @@ class FieldToLabel(Supervised):
         training = study.catalogue.training(study.fold)
         self.answers = Answers.learnt_from(labels, answer, classes, np.array([known[s.id] for s in training]))
         self.truths = {name: self.answers.truth(name, values) for name, values in known.items()}
-        first = study.catalogue.samples[0]
+        first, told = study.catalogue.samples[0], self.settings["training"]
         channels = [part.shape[0] for part in first.parts("input")]
         self.normal = normalizer(self.settings["normalize"]["input"], study.statistics["input"], channels, "input")
-        self.cubes = Cubes(Fields(), room(training, self.settings["training"]["neighbourhood"]))
+        self.cubes = Cubes(Fields(), room(training, told["neighbourhood"], told.get("workers") or 0))
         options = dict(self.settings["model"])
         shape = sum(channels) * study.crops.thickness, self.answers.outputs, study.crops.edges
         self.modules = {"model": models.build_encoder(options.pop("name"), options, *shape)}
         self.loss = losses.build(self.settings["loss"], "label_loss")
-        self.descent = Descent(self.settings["training"]["clip"], self.settings["training"]["precision"] == "fp16")
+        self.descent = Descent(told["clip"], told["precision"] == "fp16")
 
     # ---- examples
 
@@ -75,7 +75,7 @@ class FieldToLabel(Supervised):
         fit, watched = self.divided()
         examples, held_out = self.study.crops.among(fit), self.study.catalogue.held_out(self.study.fold)
         validate = self.study.crops.among(sample.id for sample in watched)
-        return Split(examples, validate, held_out, near=examples.near)
+        return Split(examples, validate, held_out, near=examples.near, streams=STREAMS)
 
     def item(self, example: Example, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray]:
         """(input (channels, *edges), normalised; label (outputs,), hard), float32; without `rng` as they are."""

@@ -99,7 +99,8 @@ def _content(sample: Sample) -> list[Any]:
     fields = [[field, part.digest, part.dataset, part.shape, part.quantity] for field, part in parts]
     numbers = [dict(sorted(sample.parameters.items()))] if sample.parameters else []
     known = sample.id, sample.group, sample.box_size, sample.redshift, sample.omega_m, sample.periodic, fields
-    return [*known, *numbers]
+    made = any(part.terms or part.factor != 1.0 for _, part in parts)
+    return [*known, *numbers, *([[p.digest, p.dataset, p.factor] for p in sample.arrays] if made else [])]
 
 
 def _record(settings: Mapping[str, Any], study: Study, loop: Loop, identity: str, sha256: str) -> dict[str, Any]:
