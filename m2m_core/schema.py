@@ -172,7 +172,7 @@ def _inside(node: dict[str, Any], schema: dict[str, Any]) -> Iterator[tuple[str,
 
 
 def _kind(path: str, kind: str) -> Iterator[str]:
-    yield from [f"{_level(path)} Every {kind}, for `{path}`", ""]
+    yield from [f"{_level(path)} Every {kind.replace('_', ' ')}, for `{path}`", ""]
     for entry in registry.entries(kind).values():
         schema = _entry_schema(entry)
         yield from [f"**`{entry.name}`**: {entry.summary}", ""]
@@ -190,7 +190,7 @@ def _table(section: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
 
 def _taken(node: dict[str, Any], schema: dict[str, Any]) -> str:
     if "x-choice" in node:
-        choice = f"{article(' or '.join(node['x-choice']['kinds']))}, see below"
+        choice = f"{article(node['x-choice']['called'])}, see below"
         types = {option.get("type") for option in node.get("anyOf", [node])}
         if {"string", "array"} <= types:
             return f"{choice}, or a list of such"

@@ -141,7 +141,7 @@ def _one(node: Schema, schema: Schema, exact: bool, quote: str) -> str:
         text = describe(item, schema, exact, quote)
         return _list(node) + ("" if text == "anything" else f", each {text}")
     if "x-choice" in node:
-        kinds, key = " or ".join(node["x-choice"]["kinds"]), node["x-choice"]["key"]
+        kinds, key = node["x-choice"]["called"], node["x-choice"]["key"]
         more = ", or a list of such" if {"string", "array"} <= {o.get("type") for o in node.get("anyOf", ())} else ""
         return f"the name of {article(kinds)}, or a mapping with {key} and options{more}"
     if "x-words" in node:

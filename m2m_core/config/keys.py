@@ -212,10 +212,10 @@ class Experiment(Section):
         {}, description="what a styled model is told of a sample: redshift, omega_m, growth or one of its parameters"
     )
     crops: Examples = Field(description="what one training example is: a crop; with `kind`, a slice or a whole sample")
-    model: Annotated[Chosen, Choice("model", "encoder")] = Field(
+    model: Annotated[Chosen, Choice("model", "encoder", called="model")] = Field(
         description="the network; an encoder where labels are learnt"
     )
-    loss: Annotated[OneOrMore, Choice("loss", "label_loss", weighted=True)] = Field(
+    loss: Annotated[OneOrMore, Choice("loss", "label_loss", weighted=True, called="loss")] = Field(
         "mse",
         description="what training makes small; of torch.nn the losses that compare two fields of one shape, "
         "those that need more (CTC, triplet, cosine embedding, ...) are not for fields; "
@@ -228,9 +228,11 @@ class Experiment(Section):
     schedule: Annotated[Chosen, Choice("schedule")] = Field("cosine", description="how the learning rate changes")
     training: Training = Field(Training(), description="the training loop")
     inference: Inference = Field(Inference(), description="prediction of whole samples")
-    evaluation: Annotated[list[Chosen], Field(min_length=1), Choice("metric", "label_baseline")] = Field(
-        ["power_spectrum", "cross_correlation", "mean_square_error", "one_point"],
-        description="what is measured; of labels the baselines, [power_spectrum_baseline] unless given",
+    evaluation: Annotated[list[Chosen], Field(min_length=1), Choice("metric", "label_baseline", called="metric")] = (
+        Field(
+            ["power_spectrum", "cross_correlation", "mean_square_error", "one_point"],
+            description="what is measured; of labels the baselines, [power_spectrum_baseline] unless given",
+        )
     )
 
 
