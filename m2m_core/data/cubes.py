@@ -54,7 +54,7 @@ class Cubes:
         slices = np.moveaxis(cube, 1 + axis, 1)
         if end <= length:
             return np.array(slices[:, start:end], order="C")
-        return np.concatenate([slices[:, start:], slices[:, : end - length]], axis=1)
+        return np.ascontiguousarray(np.concatenate([slices[:, start:], slices[:, : end - length]], axis=1))
 
     def _make_room(self, needed: int) -> None:
         while self.kept and self.nbytes + needed > self.capacity:
@@ -75,4 +75,4 @@ def room(samples: Iterable[Sample], neighbourhood: float | None, workers: int = 
         return sum(sizes)
     lanes, width = STREAMS
     streams = lanes * width // max(1, min(workers, lanes))
-    return max(sizes) * (streams * math.ceil(neighbourhood) + width)
+    return min(sum(sizes), max(sizes) * (streams * math.ceil(neighbourhood) + width))
