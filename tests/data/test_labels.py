@@ -6,13 +6,14 @@ import pytest
 
 from m2m_core.config import parse
 from m2m_core.data.catalogue import Catalogue, build
-from m2m_core.data.fields import Fields
+from m2m_core.data.fields import Fields, verify
 from m2m_core.data.folds import assign
 from m2m_core.data.labels import cubes
 from m2m_core.data.naming import check_words
 from m2m_core.data.stage import make_catalogue
 from m2m_core.errors import ConfigError, DataError
 from m2m_core.physics.cosmology import growth
+from m2m_core.simulations import simulate
 from m2m_core.statistics import moments, of_fold, write_moments
 from tests.data.making import field
 
@@ -107,6 +108,35 @@ def test_lists_of_folds_that_split_a_pair_are_refused(tmp_path):
     settings = {"source": source, "folds": {**FOLDS, "given": [ids[:4], ids[4:]]}, "on_nonfinite": "refuse"}
     with pytest.raises(ConfigError, match="group '0' is in folds"):
         make_catalogue(settings, [])
+
+
+def test_simulated_pairs_come_with_their_numbers_and_share_a_fold(tmp_path):
+    source = {"kind": "gravity", "mesh": 8, "redshift": [10.0, 1.0], "sigma_8": [0.7, 0.9]}
+    files = [str(tmp_path / f"{n:04d}.h5") for n in range(8)]
+    for n, file in enumerate(files):
+        simulate(source, n, file)
+    catalogue = make_catalogue({"source": source, "folds": FOLDS, "on_nonfinite": "refuse"}, files)
+    for n, sample in enumerate(catalogue):
+        assert list(sample.fields) == ["input"] and sample.group == f"{n // 2}"
+        assert (sample.parameters["gr"], sample.parameters["seed"]) == (1 - n % 2, n // 2)
+        assert 0.7 < sample.parameters["sigma_8"] < 0.9 and sample.redshift == [10.0, 1.0][n // 2 % 2]
+    assert [s.fold for s in catalogue][::2] == [s.fold for s in catalogue][1::2]
+    assert {s.fold for s in catalogue} == {0, 1}
+
+
+def test_a_file_of_many_cubes_is_hashed_once(tmp_path, monkeypatch):
+    file = prepared(tmp_path / "a.h5", lambda theory, seed: f"{seed}/{theory}")
+    catalogue, hashed = catalogued(cubes(input=file, dataset="{seed}/{theory}", labels=LABELS)), []
+    known = catalogue.samples[0].arrays[0].digest
+    monkeypatch.setattr("m2m_core.data.fields.digest", lambda path: hashed.append(path) or known)
+    verify(catalogue, "full")
+    assert hashed == [file]
+    with open(file, "r+b") as stream:
+        stream.seek(-1, 2)
+        stream.write(b"x")
+    monkeypatch.undo()
+    with pytest.raises(DataError, match="a.h5: damaged: sha256"):
+        verify(catalogue, "full")
 
 
 def test_a_factor_multiplies_the_cubes_of_one_class_wherever_they_are_read(tmp_path):
