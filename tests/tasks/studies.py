@@ -55,9 +55,11 @@ def lay_over(below: dict, above: dict) -> dict:
     return out
 
 
-def experiment(task: str = "field_to_field", **changes) -> dict:
-    """The settings of an experiment, every default filled in."""
-    raw = lay_over({"task": task} | EXPERIMENTS[task], changes)
+def experiment(task: str | dict = "field_to_field", **changes) -> dict:
+    """The settings of an experiment, every default filled in; of a task by its name, or with other options."""
+    own = {"task": task} if isinstance(task, dict) else {}
+    base = EXPERIMENTS[task["name"] if own else task]
+    raw = lay_over({"task": task} | base | own, changes)
     source = {"kind": "npy", "input": "a", "target": "b"}
     return (
         config.parse({"datasets": {"d": {"source": source}}, "experiments": {"e": raw}}).experiments["e"].model_dump()
