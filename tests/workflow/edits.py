@@ -23,6 +23,12 @@ WAYS = {
     "search": {"draw": WIDTHS, "search": {"trials": 2}},
 }
 SEARCH = {"of": "tiny", "draw": {"training.clip": [0.5, 1.0]}, "search": {"trials": 2}}  # beside every key
+ASKED = {  # of labels: what they are -> the task
+    "binary": {"name": "field_to_label", "labels": ["gr"]},
+    "classes": {"name": "field_to_label", "labels": ["gr"], "answer": "classes", "classes": 3},
+    "regression": {"name": "field_to_label", "labels": ["sigma_8"], "answer": "regression"},
+}
+GRAVITY = {"kind": "gravity", "samples": 6, "mesh": 32}
 PLUGIN = """
 from m2m_core.registry import register
 @register("loss", "mine")
@@ -50,8 +56,27 @@ def _scalings() -> dict:
     return found
 
 
+def _of_labels() -> dict:
+    """Keys of an experiment that tells labels."""
+    tiny, baseline = "experiments.tiny", "power_spectrum_baseline"
+    return {
+        "task.field_to_label.labels": (f"{tiny}.task.labels", ["gr"], ["seed"]),
+        "task.field_to_label.answer": (f"{tiny}.task", ASKED["binary"], {**ASKED["binary"], "answer": "regression"}),
+        "task.field_to_label.classes": (f"{tiny}.task", ASKED["classes"], {**ASKED["classes"], "classes": 4}),
+        "crops.kind": (f"{tiny}.crops", {"kind": "slices"}, {"kind": "whole"}),
+        "crops.axes": (f"{tiny}.crops.axes", None, [0]),
+        "crops.thickness": (f"{tiny}.crops.thickness", None, 2),
+        f"evaluation.{baseline}.name": (f"{tiny}.evaluation", [{"name": baseline, "bins": 8}], [baseline]),
+        **{f"loss.{name}.name": (f"{tiny}.loss", [name], name) for name in registry.entries("label_loss")},
+        **{
+            f"loss.{name}.weight": (f"{tiny}.loss", [name], [{"name": name, "weight": 2.0}])
+            for name in registry.entries("label_loss")
+        },
+    }
+
+
 # Keys whose value says nothing about another that would do: (path, before, after), None leaves it out.
-SPECIAL = _scalings() | {
+SPECIAL = _scalings() | _of_labels() | {
     "datasets": ("datasets.other", None, {"source": {"kind": "nbody"}}),
     "source.nbody.kind": ("datasets.boxes.source", FILES, TINY["datasets"]["boxes"]["source"]),
     "source.npy.kind": ("datasets.boxes.source", {**FILES, "kind": "hdf5"}, FILES),
@@ -127,6 +152,9 @@ def base(path: str) -> dict:
     tiny = raw["experiments"]["tiny"]
     raw["experiments"]["beside"] = {**copy.deepcopy(tiny), "dataset": "other"}
     parts = chosen(path).split(".")
+    if told := _labels_of(parts):
+        raw["datasets"]["boxes"]["source"] = dict(GRAVITY)
+        tiny.update(task=told, crops={"kind": "slices"}, model="racoon", normalize={"input": "standardise"})
     if parts[0] in ("datasets", "source"):
         del raw["datasets"]["other"], raw["experiments"]["beside"]
     if parts[0] == "source" and parts[1] != "nbody":
@@ -134,11 +162,13 @@ def base(path: str) -> dict:
         tiny["model"]["padding"] = "zero"
     elif parts[0] == "normalize" and len(parts) > 2:
         tiny["normalize"] = {"input": {}, "target": {}}
+    elif parts[0] == "evaluation" and told:
+        tiny["evaluation"] = [{"name": parts[1]}]
     elif parts[0] in ("model", "loss", "optimizer", "schedule") and len(parts) == 3:
         tiny[parts[0]] = {"name": parts[1], **_needed(parts[0], parts[1])}
         if parts[0] == "model" and is_styled(parts[1]):
             tiny["styles"] = {"omega_m": {}}
-        if parts[0] == "loss":
+        if parts[0] == "loss" and not told:
             tiny["normalize"]["target"] = "identity"  # which every loss takes
     elif parts[0] == "styles":
         tiny.update(model={"name": "styled_vnet", **MODEL}, styles={"omega_m": {}})
@@ -153,6 +183,18 @@ def base(path: str) -> dict:
     elif parts[:2] == ["report", "sections"] and len(parts) == 4:
         raw["report"] = {"sections": [{"name": parts[2]}]}
     return raw
+
+
+def _labels_of(parts: list[str]) -> dict | None:
+    """The task that a key belongs to, if it is of labels."""
+    kinds = {"model": "encoder", "loss": "label_loss", "evaluation": "label_baseline"}
+    if parts[0] in kinds and len(parts) == 3 and parts[1] in registry.entries(kinds[parts[0]]):
+        answer = registry.load("label_fit", parts[1])().kind if parts[0] == "loss" else "binary"
+        return dict(ASKED[answer])
+    is_own = parts[:2] == ["task", "field_to_label"] or parts in (
+        ["crops", key] for key in ("kind", "axes", "thickness")
+    )
+    return dict(ASKED["binary"]) if is_own else None
 
 
 def edited(path: str, node: dict) -> tuple[dict, dict] | None:
@@ -187,7 +229,7 @@ def _places(path: str, node: dict) -> Iterator[tuple]:
             metrics = ["mean_square_error", "power_spectrum"]
             more = [m for m in metrics if m != parts[1]]
             yield "experiments.tiny.evaluation", more, [*more, parts[1]]
-        place = f"experiments.tiny.evaluation.2.{parts[2]}"
+        place = f"experiments.tiny.evaluation.{0 if _labels_of(parts) else 2}.{parts[2]}"
     elif parts[:2] == ["report", "sections"]:
         if parts[3] == "name":
             yield "report.sections", ["summary" if parts[2] != "summary" else "bins"], [parts[2]]
@@ -195,7 +237,8 @@ def _places(path: str, node: dict) -> Iterator[tuple]:
     elif parts[0] == "ablations":
         place = f"ablations.width.{plain(path).removeprefix('ablations.')}"
     elif parts[-1] == "name":
-        others = [name for name in registry.entries(parts[0]) if name != parts[1]]
+        kind = "encoder" if parts[0] == "model" and _labels_of(parts) else parts[0]
+        others = [name for name in registry.entries(kind) if name != parts[1]]
         for other in others:
             one, two = ({"name": n, **_needed(parts[0], n)} for n in (other, parts[1]))
             yield before + parts[0], one, two
@@ -213,7 +256,8 @@ def _needed(key: str, name: str) -> dict:
 
 def _model(name: str) -> dict:
     """Small options of a model, as far as it has them."""
-    return {key: value for key, value in MODEL.items() if key in registry.find("model", name).options}
+    entry = registry.entries("encoder").get(name) or registry.find("model", name)
+    return {key: value for key, value in MODEL.items() if key in entry.options}
 
 
 def values(node: dict) -> Iterator:

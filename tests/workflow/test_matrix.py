@@ -20,7 +20,7 @@ COLUMN = {  # rules that stand in the column of another
     "emulator": "export",
     "archive_with_predictions": "archive",
 }
-ONE_VALUE = {"task.name"}  # nothing else can be chosen, hence no edit: goes with the second task
+ONE_VALUE = {"task.name"}  # another task needs another network as well, hence no edit of it alone
 
 
 def table() -> dict[str, set[str]]:
