@@ -12,8 +12,8 @@ from .results import EMULATOR, ExperimentResults
 from .scores import Score
 
 __all__ = [
-    "OF_CLASSES", "OF_PARAMETERS", "at_redshifts", "classes", "each_class", "has", "named", "parameters", "score",
-    "table", "worth",
+    "OF_CLASSES", "OF_PARAMETERS", "at_redshifts", "classes", "each_class", "has", "leading", "named", "parameters",
+    "score", "table", "worth",
 ]  # fmt: skip
 
 OF_CLASSES = ("accuracy", "precision", "recall", "f1", "auc", "brier", "ece")
@@ -76,6 +76,15 @@ def worth(results: ExperimentResults, label: str, source: str, of: str) -> pd.Da
     found = {fold: _of_classes([rows[rows["fold"] == fold] for rows in tables]) for fold in folds}
     said = {fold: judging.scores(table(results, label, source, of, fold)) for fold in folds}
     return pd.DataFrame({fold: said[fold] | found[fold] for fold in folds}).T
+
+
+def leading(results: ExperimentResults, label: str) -> tuple[str, np.ndarray]:
+    """The measure that stands for all, and what the network's answers to samples are worth in each fold by it."""
+    if label not in results.labels:
+        return "", np.array([])
+    name = "r2" if classes(results, label, EMULATOR) is None else "accuracy"
+    found = worth(results, label, EMULATOR, "samples")
+    return name, found[name].dropna().to_numpy() if name in found else np.array([])
 
 
 def score(values: pd.Series) -> Score | None:

@@ -142,8 +142,9 @@ class FieldToLabel(Supervised):
         """Answers of the network and of the baselines to the examples of a sample, see `metrics.answers`."""
         truth = self.truths[sample.id]
         found = {"emulator": prediction[2:].T}
-        inputs = [self._input(sample, place) for place in self.study.crops.of(sample.id)]
-        found |= {name: self._told(baseline.predict(inputs)) for name, baseline in self.baselines.items()}
+        examples = [(sample.id, *place) for place in self.study.crops.of(sample.id)]
+        for name, baseline in self.baselines.items():
+            found[name] = self._told(baseline.predict(self._inputs(examples)))
         return [(source, *row) for source, told in found.items() for row in self.answers.rows(told, truth)]
 
     def _told(self, outputs: np.ndarray) -> np.ndarray:

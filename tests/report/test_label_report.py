@@ -1,5 +1,6 @@
 """The report of labels: figures draw, bytes repeat, numbers of the tables are those of the rows."""
 
+import dataclasses
 import xml.etree.ElementTree as ElementTree
 
 import answered
@@ -12,6 +13,7 @@ from m2m_core.metrics import judging
 from m2m_core.report import judged
 from m2m_core.report.context import Context
 from m2m_core.report.draw import draw, figure
+from m2m_core.report.figures.comparison import comparison
 from m2m_core.report.page import render
 
 FIGURES = sorted(registry.entries("label_figure"))
@@ -67,6 +69,12 @@ def test_scores_are_those_of_the_rows(binary):
     slices = judged.worth(binary, "gr", "emulator", "slices")
     assert judged.table(binary, "gr", "emulator", "slices").sum() == 24 * answered.SLICES
     assert (slices["accuracy"] <= 1).all() and slices["auc"].mean() < found["auc"].mean()
+
+
+def test_an_ablation_of_labels_is_compared_by_what_its_answers_are_worth(binary):
+    others = [binary, dataclasses.replace(binary, name="wide", label="wide", base="racoon", ablation="width")]
+    texts = [axes.get_ylabel() + axes.get_xlabel() + axes.get_title() for axes in comparison(others).axes]
+    assert any("gr, accuracy" in text for text in texts)
 
 
 def test_redshifts_are_judged_apart(binary):
