@@ -164,6 +164,12 @@ class Stages:
         code += self._code(experiment, ("task",))
         return self._with_code({"evaluation": metrics}, "m2m_core.evaluation", *code)
 
+    @property
+    def exported(self) -> list[str]:
+        """The experiments whose family has an exported form."""
+        known = registry.entries("export")
+        return [name for name in self.config.experiments if self._chosen(name, "task")["name"] in known]
+
     def export(self, experiment: str) -> dict[str, Any]:
         """One file that holds a trained model with its normalisation."""
         task = self._chosen(experiment, "task")["name"]

@@ -155,7 +155,7 @@ def base(path: str) -> dict:
     if told := _labels_of(parts):
         raw["datasets"]["boxes"]["source"] = dict(GRAVITY)
         tiny.update(task=told, crops={"kind": "slices"}, model="racoon", normalize={"input": "standardise"})
-    if parts[0] in ("datasets", "source"):
+    if parts[0] in ("datasets", "source") or told:  # what tells labels is not exported, and nothing beside it
         del raw["datasets"]["other"], raw["experiments"]["beside"]
     if parts[0] == "source" and parts[1] != "nbody":
         raw["datasets"]["boxes"]["source"] = {**FILES, "kind": parts[1]}
