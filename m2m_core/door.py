@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from . import admission, losses, registry
+from . import labels, losses, registry
 from .config import Config, Dataset, Experiment
 from .config.families import LABELS, family_of
 from .config.keys import Training
@@ -53,7 +53,7 @@ def check(config: Config) -> Config:
         _check_words(dataset, f"datasets.{name}.source")
     for name, experiment in config.experiments.items():
         with _named(config.origin(name)):
-            admission.check(experiment, config.datasets[experiment.dataset])
+            labels.check(experiment, config.datasets[experiment.dataset])
             _check_processes(experiment.training)
             _check_weights(experiment.training)
             _check_styles(experiment, config.datasets[experiment.dataset])
@@ -65,7 +65,7 @@ def check(config: Config) -> Config:
         _check_search(config, name)
         for variant, experiment in probes:
             with _named(variant.origin):
-                admission.check(experiment, config.datasets[experiment.dataset])
+                labels.check(experiment, config.datasets[experiment.dataset])
                 _check_score(experiment)
                 _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
     return config
