@@ -1,5 +1,5 @@
 # make demo: the whole workflow on a small simulated study. make explain: why what would run. make test: all tests.
-# make test-slurm: those on a real Slurm alone, as root. All set up .venv by themselves.
+# make test-slurm: those on a real Slurm alone, as root. make test-long: more cases of the same. All set up .venv by themselves.
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 PIP := $(RUN) pip --disable-pip-version-check -qq
@@ -9,7 +9,7 @@ ifneq ($(shell test -w "$$HOME" && echo yes), yes)
 export XDG_CACHE_HOME ?= $(CURDIR)/results/.cache
 endif
 
-.PHONY: demo explain test test-fast test-slurm lint bench docs clean
+.PHONY: demo explain test test-fast test-long test-slurm lint bench docs clean
 
 demo: .venv/demo.ready
 	@$(RUN) snakemake
@@ -18,10 +18,13 @@ explain: .venv/demo.ready
 	@$(RUN) m2m_core.explain
 
 test: .venv/test.ready
-	@$(RUN) pytest $(TOGETHER)
+	@$(RUN) pytest $(TOGETHER) -m "not long"
 
 test-fast: .venv/test.ready
-	@$(RUN) pytest $(TOGETHER) -m "not workflow"
+	@$(RUN) pytest $(TOGETHER) -m "not workflow and not long"
+
+test-long: .venv/test.ready
+	@$(RUN) pytest $(TOGETHER) -m long
 
 test-slurm: .venv/test.ready
 	@$(RUN) pytest -m slurm

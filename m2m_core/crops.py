@@ -38,12 +38,18 @@ class Tile:
     keep: tuple[slice, ...]
     put: tuple[slice, ...]
 
+    def finer(self, factor: int) -> "Tile":
+        """The same part of a grid that is `factor` times as fine."""
+        start, shape = (tuple(factor * n for n in numbers) for numbers in (self.start, self.shape))
+        return Tile(start, shape, _finer(self.keep, factor), _finer(self.put, factor))
+
 
 class Crops(Sequence):
     """All crops of some samples: `crops[i]` is (sample id, start [voxels]), found by arithmetic.
 
     size, step: edges of a crop and distances between crops, one an axis [voxels]
     halo: voxels to read beyond the crop on both sides, one an axis
+    scale: voxels of the target for each of the input, along an axis; all else counts those of the input
     whole: whether every crop is a whole sample
     padding: what the model must be built with to take these crops
     """
@@ -51,7 +57,7 @@ class Crops(Sequence):
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self.arrays = dict(arrays)
         self.size, self.step, self.halo = (_integers(arrays[key]) for key in ("size", "step", "halo"))
-        self.whole, self.padding = bool(arrays["whole"]), str(arrays["padding"])
+        self.scale, self.whole, self.padding = int(arrays["scale"]), bool(arrays["whole"]), str(arrays["padding"])
         self.ids, self.lattice = arrays["ids"], arrays["lattice"]
         self.counts, self.limits, self.begins = arrays["counts"], arrays["limits"], arrays["begins"]
         self.ends = np.cumsum(self.counts.prod(axis=1)[self.lattice])
@@ -114,12 +120,14 @@ def index(
     where: str = "crops",
     start: Edges | None = None,
     stop: Edges | None = None,
+    scale_factor: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Lattices of crops over the inputs of a catalogue, as the arrays that `Crops` takes.
 
     size, step: one number, or one an axis [voxels]; `step` is `size` if None
     where: the key that the errors name
     start, stop: the part of each field that crops are taken from [voxels], the whole if None; halos may reach beyond
+    scale_factor: voxels of the target for each of the input, along an axis; those that the model makes if None
     The crops cover that part: the last along an axis is moved back to fit. Only where the step divides a period and
     crops overlap, the lattice goes once around. Raises ConfigError on what the model or a field cannot take, DataError
     on samples that cannot share one lattice.
@@ -128,6 +136,7 @@ def index(
     facts = [(sample.id, tuple(sample.shape("input")[1:]), bool(sample.periodic)) for sample in samples]
     if not facts:
         raise DataError(f"{where}: the catalogue has no samples; expected at least one")
+    _check_scale(samples, scale_factor, geometry.scale, where)
     edges, steps = _admitted(size, step, len(facts[0][1]), geometry, where)
     lattices = {(shape, periodic): name for name, shape, periodic in reversed(facts)}  # and the first sample of each
     whole = all(shape == edges for shape, _ in lattices)
@@ -148,6 +157,7 @@ def index(
         "size": np.array(edges, np.int64),
         "step": np.array(steps, np.int64),
         "halo": np.full(len(edges), geometry.margin(whole), np.int64),
+        "scale": np.array(geometry.scale),
         "whole": np.array(whole),
         "padding": np.array(geometry.runs_as(whole)),
         "digest": np.array(digest(samples)),
@@ -221,6 +231,10 @@ def _tile(intervals: Sequence[tuple[int, int]], edges: tuple[int, ...]) -> Tile:
     return Tile(tuple(start for start, _ in intervals), edges, keep, put)
 
 
+def _finer(slices: Iterable[slice], factor: int) -> tuple[slice, ...]:
+    return tuple(slice(factor * cut.start, factor * cut.stop) for cut in slices)
+
+
 def _part(
     shape: tuple[int, ...], edges: tuple[int, ...], start: Edges | None, stop: Edges | None, where: str
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -248,6 +262,18 @@ def _lattice(
 
 
 # ---- checks
+
+
+def _check_scale(catalogue: Iterable[Sample], factor: int | None, made: int, where: str) -> None:
+    """Targets as much finer than inputs as the model makes them, and as `factor` says if it is given."""
+    if factor not in (None, made):
+        text = f"{factor}, but the model makes {made} voxels of each, along an axis; expected {made}"
+        raise ConfigError(f"{where}.scale_factor: {text}")
+    for sample in (sample for sample in catalogue if "target" in sample.fields):
+        coarse, fine = (sample.shape(field)[1:] for field in ("input", "target"))
+        if tuple(fine) != tuple(made * n for n in coarse):
+            shapes = f"the input of sample {sample.id!r} has edges {tuple(coarse)}, its target {tuple(fine)}"
+            raise ConfigError(f"{where}.scale_factor: {made}, as the model makes it, but {shapes}")
 
 
 def _admitted(

@@ -7,16 +7,18 @@ and against the fields when the catalogue is known.
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from . import labels, losses, registry
+from . import admission, labels, losses, registry
+from .blending import admit
 from .config import Config, Dataset, Experiment
 from .config.families import LABELS, family_of
-from .config.keys import Training
+from .config.keys import Folds, Training
 from .config.slices import Slices
-from .crops import index
+from .crops import index, per_axis
 from .data import folds
 from .data.naming import check_words
 from .data.parameters import TOLD, names_in
@@ -29,6 +31,8 @@ from .wording import hint, joined, shown
 
 __all__ = ["check"]
 
+Space = dict[str, tuple[int, ...]]  # field -> its edges [voxels]
+
 SEARCHED = "model, optimizer, schedule or training"
 
 
@@ -37,30 +41,35 @@ class Expected:
     """A sample that does not exist yet, as far as crops look at one."""
 
     id: str
-    edges: tuple[int, ...]
+    fields: dict[str, tuple[int, ...]]  # edges of each [voxels]
     periodic: bool
 
     def shape(self, field: str) -> tuple[int, ...]:
         """(channels, *space)."""
-        return (1, *self.edges)
+        return (1, *self.fields[field])
 
 
 def check(config: Config) -> Config:
     """The config itself; raises ConfigError naming the key."""
     spaces = {name: _space(dataset, f"datasets.{name}") for name, dataset in config.datasets.items()}
     for name, dataset in config.datasets.items():
-        _check_folds(dataset, f"datasets.{name}")
+        tells = any(e.dataset == name and family_of(e.task) is LABELS for e in config.experiments.values())
+        _check_folds(dataset, f"datasets.{name}", tells)
         _check_words(dataset, f"datasets.{name}.source")
     for name, experiment in config.experiments.items():
         with _named(config.origin(name)):
             labels.check(experiment, config.datasets[experiment.dataset])
+            _check_target(experiment, config.datasets[experiment.dataset])
             _check_processes(experiment.training)
             _check_weights(experiment.training)
+            _check_tracking(experiment)
             _check_styles(experiment, config.datasets[experiment.dataset])
             _check_precision(experiment.training)
             _check_parts(experiment, config.datasets[experiment.dataset])
             _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
             _check_loss(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
+    admission.check(config)
+    labels.check_predictions(config)
     for name, probes in config.probes.items():
         _check_search(config, name)
         for variant, experiment in probes:
@@ -82,14 +91,15 @@ def _named(where: str) -> Iterator[None]:
 # ---- datasets
 
 
-def _space(dataset: Dataset, where: str) -> tuple[int, ...] | None:
-    """Edges of the fields of a simulated dataset [voxels], None if only the files or the simulator know them."""
+def _space(dataset: Dataset, where: str) -> Space | None:
+    """Edges of input and target of a simulated dataset [voxels], None if only the files or the simulator know them."""
     source: Any = dataset.source
     if not is_simulated(dataset) or not _is_ours("shape", source["kind"]):
         return None
     options = _taken("shape", source["kind"], source, f"{where}.source")
     with _named(f"{where}.source"):
-        return registry.load("shape", source["kind"])(**options)
+        edges = registry.load("shape", source["kind"])(**options)
+    return edges if isinstance(edges, dict) else {"input": edges, "target": edges}
 
 
 def _is_ours(kind: str, name: str) -> bool:
@@ -104,9 +114,15 @@ def _taken(kind: str, name: str, options: dict[str, Any], where: str) -> dict[st
     return registry.check(kind, name, {key: value for key, value in options.items() if key in taken}, where)
 
 
-def _check_folds(dataset: Dataset, where: str) -> None:
-    """Lists of sample ids: each sample in one fold, and of simulated samples each in a fold."""
+def _check_folds(dataset: Dataset, where: str, tells: bool) -> None:
+    """Lists of sample ids: each sample in one fold, and of simulated samples each in a fold.
+
+    tells: whether labels are learnt from it, which takes no target
+    """
     lists, source = dataset.folds.given, dict(dataset.source)
+    plain = dataset.folds.model_copy(update={"by": None}) == Folds()
+    if not (dataset.has_target or plain or tells):
+        raise ConfigError(f"{where}.folds: a dataset without targets has none; expected source.target, or no folds")
     if lists is None:
         return
     simulated = is_simulated(dataset) and isinstance(source.get("samples"), int)
@@ -130,6 +146,13 @@ def _id(number: int) -> str:
 # ---- experiments
 
 
+def _check_target(experiment: Experiment, dataset: Dataset) -> None:
+    """Something to learn from."""
+    if family_of(experiment.task) is not LABELS and not dataset.has_target:
+        text = f"{shown(experiment.dataset)} has no source.target to learn from"
+        raise ConfigError(f"dataset: {text}; expected one that has, or to predict it under predictions")
+
+
 def _check_processes(training: Training) -> None:
     """A part of each batch for each process, and no single GPU named for several."""
     processes = training.gpus * training.nodes
@@ -146,6 +169,14 @@ def _check_weights(training: Training) -> None:
     if chosen is not None and not Path(chosen.path).is_file():
         text = f"no such file {shown(chosen.path)}; expected a path from {Path.cwd()}"
         raise ConfigError(f"training.initial_weights: {text}")
+
+
+def _check_tracking(experiment: Experiment) -> None:
+    """Trackers whose packages are there: not all are dependencies."""
+    for place, tracker in enumerate(map(dict, experiment.tracking)):
+        if tracker["name"] == "wandb" and tracker["mode"] != "disabled" and not find_spec("wandb"):
+            what = f"tracking.{place}: the package wandb is not installed"
+            raise ConfigError(f"{what}; expected `pip install wandb` in this environment, or mode: disabled")
 
 
 def _check_styles(experiment: Experiment, dataset: Dataset) -> None:
@@ -184,7 +215,7 @@ def _check_parts(experiment: Experiment, dataset: Dataset) -> None:
             raise ConfigError(f"{joined(f'normalize.{side}', lacking[0])}: missing; expected each part of the field")
 
 
-def _check_crops(experiment: Experiment, dataset: Dataset, space: tuple[int, ...] | None) -> None:
+def _check_crops(experiment: Experiment, dataset: Dataset, space: Space | None) -> None:
     """Crops that the model takes and that leave no gaps; of simulated samples, crops and tiles that fit."""
     crops = experiment.crops
     geometry = _geometry(dict(experiment.model))
@@ -196,15 +227,17 @@ def _check_crops(experiment: Experiment, dataset: Dataset, space: tuple[int, ...
     periodic = dict(dataset.source).get("periodic") is not False
     if geometry.padding == "periodic" and not periodic:
         raise ConfigError("model.padding: periodic, but the dataset is not; expected valid or zero")
-    known = space or (tuple(size) if isinstance(size, list) else (size,))  # of files, a crop at least
+    known = space or {"input": tuple(size) if isinstance(size, list) else (size,)}  # of files, a crop at least
     sample: Any = Expected(_id(0), known, periodic)
-    index([sample], geometry=geometry, **(crops.model_dump() if space else {"size": size, "step": crops.step}))
+    told = crops.model_dump() if space else crops.model_dump(exclude={"start", "stop"})
+    index([sample], geometry=geometry, **told)
     if space:
-        _check_tile(experiment.inference.tile or size, space, geometry)
+        _check_tile(experiment.inference.tile or size, space["input"], geometry)
+    _check_overlap(experiment.inference.overlap, experiment.inference.tile or size, space, geometry)
 
 
 def _check_slices(
-    experiment: Experiment, crops: Slices, dataset: Dataset, space: tuple[int, ...] | None, geometry: Geometry | None
+    experiment: Experiment, crops: Slices, dataset: Dataset, space: Space | None, geometry: Geometry | None
 ) -> None:
     """As many processes that read as there are lanes of samples, or a part; of simulated samples, slices that fit."""
     workers = experiment.training.workers
@@ -225,16 +258,25 @@ def _check_tile(tile: int | list[int], space: tuple[int, ...], geometry: Geometr
     geometry.admit([min(pair) for pair in zip(tiles, space, strict=True)], "inference.tile")
 
 
-def _check_loss(experiment: Experiment, dataset: Dataset, space: tuple[int, ...] | None) -> None:
-    """A target that the loss can take, as far as it is known; losses of labels take no target."""
+def _check_overlap(overlap: int | list[int], tile: int | list[int], space: Space | None, geometry: Geometry) -> None:
+    """At most half a tile; how many axes there are may not be known yet."""
+    known = space["input"] if space else ()
+    dims = len(known) or max(len(edges) if isinstance(edges, list) else 1 for edges in (overlap, tile))
+    admit(per_axis(overlap, dims, "inference.overlap"), per_axis(tile, dims, "inference.tile"), geometry)
+
+
+def _check_loss(experiment: Experiment, dataset: Dataset, space: Space | None) -> None:
+    """A target that the loss can take, as far as it is known."""
     if family_of(experiment.task) is LABELS:
         return
     size, source = experiment.crops.size, dict(dataset.source)
     known: dict[str, Any] = {"quantities": _kinds(source)}
     if space:
-        known["space"] = (size,) * len(space) if isinstance(size, int) else tuple(size)
+        edges = (size,) * len(space["input"]) if isinstance(size, int) else size
+        finer = [m // n for m, n in zip(space["target"], space["input"], strict=True)]
+        known["space"] = tuple(factor * n for factor, n in zip(finer, edges, strict=True))
     if space and isinstance(length := source.get("box_size"), int | float):
-        known["cell"] = tuple(length / n for n in space)
+        known["cell"] = tuple(length / n for n in space["target"])
     chosen: Any = experiment.loss
     losses.check(chosen, losses.Target(*experiment.normalize.told("target"), **known), plugins=False)
 

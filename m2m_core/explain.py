@@ -157,7 +157,7 @@ def _inventory(settings: Mapping[str, Any]) -> dict[str, list[int]]:
 
 def _place(job: Any) -> str:
     """Where in the config the settings of a job stand."""
-    for kind in ("dataset", "experiment"):
+    for kind in ("dataset", "experiment", "prediction"):
         if kind in job.wildcards.keys():
             return f"{kind}s.{job.wildcards[kind]}."
     return ""

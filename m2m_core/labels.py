@@ -4,14 +4,14 @@ import re
 from typing import Any
 
 from . import losses, registry
-from .config import Dataset, Experiment
+from .config import Config, Dataset, Experiment
 from .config.families import LABELS, family_of, kind_of_labels
 from .config.slices import Slices
 from .data.parameters import KNOWN, names_in
 from .errors import ConfigError
-from .wording import hint
+from .wording import hint, shown
 
-__all__ = ["check"]
+__all__ = ["check", "check_predictions"]
 
 FOR_CROPS = ("augment_factor", "augment_offset", "farthest_shift")  # keys of training
 WORD = re.compile(r"{(\w+)}")
@@ -25,6 +25,14 @@ def check(experiment: Experiment, dataset: Dataset) -> None:
         _check_labels(experiment, dataset)
     else:
         _check_fields(experiment, dataset)
+
+
+def check_predictions(config: Config) -> None:
+    """Refuse predictions of experiments that tell labels: those of held-out samples are in the report."""
+    for name, chosen in config.predictions.items():
+        if family_of(config.experiments[chosen.experiment].task) is LABELS:
+            text = f"{shown(chosen.experiment)} tells labels; expected one that predicts fields"
+            raise ConfigError(f"predictions.{name}.experiment: {text}")
 
 
 def _check_kinds(experiment: Experiment) -> None:
@@ -45,8 +53,7 @@ def _check_fields(experiment: Experiment, dataset: Dataset) -> None:
     source: Any = dict(dataset.source)
     if isinstance(experiment.crops, Slices):
         raise ConfigError("crops.kind: is for tasks that tell labels, such as field_to_label; expected crops.size")
-    entry = registry.entries("source").get(source["kind"])
-    if entry and not entry.is_plugin and source.get("target") is None:
+    if source["kind"] == "cubes":
         raise ConfigError("dataset: its source has no target; expected one, or task field_to_label")
 
 

@@ -23,7 +23,7 @@ __all__ = ["json_schema", "main", "markdown", "nodes", "texts"]
 
 SCHEMA = "workflow/schemas/config.schema.json"
 TABLE = "config/README.md"
-TABLES = ("datasets", "experiments", "ablations")
+TABLES = ("datasets", "experiments", "ablations", "predictions")
 HEADER = """# Every key of the config
 
 Generated from `m2m_core/config` and from the options of everything that the config can name: edit those, then run

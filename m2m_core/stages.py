@@ -137,7 +137,7 @@ class Stages:
     def training(self, experiment: str) -> dict[str, Any]:
         """All that decides the weights."""
         keys = self._of(experiment).model_dump()
-        for key in ("dataset", "evaluation", "inference"):
+        for key in ("dataset", "evaluation", "inference", "tracking"):
             del keys[key]
         for key in RUNNING:
             del keys["training"][key]
@@ -148,13 +148,51 @@ class Stages:
     def running(self, experiment: str) -> dict[str, Any]:
         """How training is carried out and watched, without a say in its result."""
         chosen = self._of(experiment)
-        watched = {"inference": chosen.inference.model_dump(), "evaluation": chosen.evaluation}
+        watched = {name: chosen.model_dump()[name] for name in ("inference", "evaluation", "tracking")}
         return {**watched, "training": {key: getattr(chosen.training, key) for key in RUNNING}}
 
     def inference(self, experiment: str) -> dict[str, Any]:
         """How held-out samples are predicted."""
         keys = {"inference": self._of(experiment).inference.model_dump()}
-        return self._with_code(keys, "m2m_core.inference", *self._code(experiment, ("task", "model", "geometry")))
+        return self._with_code(keys, "m2m_core.inference.stage", *self._code(experiment, ("task", "model", "geometry")))
+
+    def admission(self, prediction: str) -> dict[str, Any]:
+        """What samples that are to be predicted have to agree with."""
+        chosen = self.config.predictions[prediction]
+        experiment = self._of(chosen.experiment)
+        geometry = self.crops(chosen.experiment)["geometry"]
+        keys = {
+            "cell_tolerance": chosen.cell_tolerance,
+            "geometry": geometry,
+            "overlap": experiment.inference.overlap,
+            "styles": list(experiment.styles),
+            "tile": experiment.inference.tile or experiment.crops.size,
+        }
+        return self._with_code(keys, "m2m_core.admission", find("geometry", geometry["name"]))
+
+    def prediction(self, prediction: str) -> dict[str, Any]:
+        """How new samples are predicted by one model: as the held-out ones of its experiment."""
+        chosen = self.config.predictions[prediction]
+        keys = {"inference": self._of(chosen.experiment).inference.model_dump()}
+        code = [*self._code(chosen.experiment, ("task", "model", "geometry")), *self._readers(chosen.dataset)]
+        return self._with_code(keys, "m2m_core.inference.stage", *dict.fromkeys(code))
+
+    def ensemble(self, prediction: str) -> dict[str, Any]:
+        """How the predictions of several models become one."""
+        inference = self._of(self.config.predictions[prediction].experiment).inference
+        return self._with_code({"compression": inference.compression}, "m2m_core.inference.ensemble")
+
+    def writing(self, prediction: str) -> dict[str, Any]:
+        """Files for other programs, and the parts of the target that they are named after."""
+        chosen = self.config.predictions[prediction]
+        learnt = self.config.datasets[self._of(chosen.experiment).dataset]
+        keys = {**chosen.write.model_dump(), "parts": learnt.parts("target")}
+        return self._with_code(keys, "m2m_core.inference.writing")
+
+    def models(self, prediction: str) -> list[int]:
+        """The folds whose models predict."""
+        chosen = self.config.predictions[prediction]
+        return sorted(chosen.folds or self.folds(chosen.experiment))
 
     def evaluation(self, experiment: str) -> dict[str, Any]:
         """What is measured."""
@@ -174,6 +212,7 @@ class Stages:
         """One file that holds a trained model with its normalisation."""
         task = self._chosen(experiment, "task")["name"]
         entry = find("export", task, f"{self.config.origin(experiment)}.task: it has no exported form")
+        self._refuse_noise(experiment)
         normals = self._normals(self._of(experiment))
         pairs = {("torch_transform", name) for normal in normals for name in _chain(normal).split("-")}
         pairs |= {("torch_scaling", _scaling(normal)) for normal in normals}
@@ -182,6 +221,17 @@ class Stages:
         return self._with_code(
             keys, "m2m_core.export.stage", entry, *code, *self._code(experiment, ("task", "model", "geometry"))
         )
+
+    def _refuse_noise(self, experiment: str) -> None:
+        """A network that draws noise, or makes finer fields, is not exported; what plugins say is not asked here."""
+        model = self._chosen(experiment, "model")
+        entry = find("geometry", model["name"], f"{self.config.origin(experiment)}.model: its halo")
+        if not entry.is_plugin:
+            geometry = registry.load("geometry", model["name"])(**{k: model[k] for k in entry.options})
+            if geometry.noise or geometry.scale != 1:
+                where = f"{self.config.origin(experiment)}.model.name: {model['name']!r}"
+                expected = "expected a network without noise, for a target as fine as its input"
+                raise ConfigError(f"{where} has no exported form; {expected}")
 
     # ---- of an ablation
 

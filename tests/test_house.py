@@ -132,7 +132,11 @@ def test_torch_is_imported_where_it_belongs(path):
     if path.relative_to(PACKAGE).parts[0] not in WITH_TORCH:
         assert not {"torch", "tensorboard", "tqdm"} & set(imported(path))
     if path.relative_to(PACKAGE).parts[0] != "report":
-        assert not {"pandas", "matplotlib", "jinja2"} & set(imported(path)) or "tracking" in path.name
+        assert not {"pandas", "matplotlib", "jinja2"} & set(imported(path)) or path.name == "pictures.py"
+
+
+def test_weights_and_biases_is_imported_by_its_tracker_alone():
+    assert [relative(path) for path in SOURCES if "wandb" in imported(path)] == ["m2m_core/training/trackers/wandb.py"]
 
 
 def test_optuna_is_imported_where_a_search_runs_and_nowhere_else():

@@ -53,6 +53,7 @@ def stale(before, after):
         (f"{E}/crops/size", 16, {"crops", "training", "report"}),
         (f"{E}/crops/step", 8, {"crops", "training", "report"}),
         (f"{E}/inference/tile", 16, {"inference", "report"}),
+        (f"{E}/inference/overlap", 4, {"inference", "report"}),
         (f"{E}/inference/compression", "gzip", {"inference", "report"}),
         (f"{E}/normalize", {"input": "minmax"}, {"statistics", "training", "report"}),
         (f"{E}/training/workers", 3, {"report"}),

@@ -8,6 +8,7 @@ from ..options import MANY, Count, Fraction, Index, Name, Number, Positive, Prob
 from ..wording import short, shown
 from .choices import Choice
 from .normal import Chosen, Normal, Normalize, Section
+from .predictions import Prediction
 from .slices import AnyOf, Slices, kind_of_examples
 
 __all__ = [
@@ -80,14 +81,28 @@ class Dataset(Section):
         None, description="samples a job, of a large dataset that is not divided yet; 500 unless given"
     )
 
+    @property
+    def has_target(self) -> bool:
+        """Whether there is something to learn from."""
+        return dict(self.source).get("target", "") is not None
+
+    def parts(self, side: str) -> list[str]:
+        """Names of the parts of a field in the order of their channels; [""] of an undivided one."""
+        patterns = dict(self.source).get(side)
+        return sorted(patterns) if isinstance(patterns, dict) else [""]
+
 
 class Crops(Section):
-    """The crops that a field is cut into; the halo is computed from the model."""
+    """The crops that a field is cut into, in voxels of the input; the halo is computed from the model."""
 
     size: Size = Field(description="edge of a crop [voxels], one number or one an axis")
     step: Size | None = Field(None, description="distance between crops [voxels]; the size unless given")
     start: Voxel | None = Field(None, description="first voxel of the part of each field that is learnt from [voxels]")
     stop: Size | None = Field(None, description="first voxel behind that part [voxels]; the end unless given")
+    scale_factor: Count | None = Field(
+        None,
+        description="voxels of the target for each of the input, along an axis; as the model makes them unless given",
+    )
 
     @model_validator(mode="after")
     def _agree(self) -> "Crops":
@@ -189,10 +204,14 @@ class Training(Section):
 class Inference(Section):
     """How whole samples are predicted."""
 
-    tile: Size | None = Field(None, description="edge of a tile [voxels]; the crop's unless given")
+    tile: Size | None = Field(None, description="edge of a tile [voxels of the input]; the crop's unless given")
+    overlap: Voxel = Field(
+        0, description="voxels that tiles share and are blended in, one number or one an axis; at most half a tile"
+    )
     compression: Literal["gzip", "lzf", "none"] = Field("lzf", description="of the predictions on disk, without loss")
     precision: Literal["float32", "bf16", "fp16"] = Field("float32", description="arithmetic of the network")
     saliency: Index = Field(1, description="held-out samples of which a network of labels tells what it looks at")
+    seed: Seed = Field(0, description="decides the noise of each sample, of models that take any")
 
 
 class Style(Section):
@@ -228,6 +247,9 @@ class Experiment(Section):
     schedule: Annotated[Chosen, Choice("schedule")] = Field("cosine", description="how the learning rate changes")
     training: Training = Field(Training(), description="the training loop")
     inference: Inference = Field(Inference(), description="prediction of whole samples")
+    tracking: Annotated[list[Chosen], Choice("tracker")] = Field(
+        ["tensorboard"], description="where a training is watched; nowhere if empty, and no result depends on it"
+    )
     evaluation: Annotated[list[Chosen], Field(min_length=1), Choice("metric", "label_baseline", called="metric")] = (
         Field(
             ["power_spectrum", "cross_correlation", "mean_square_error", "one_point"],
@@ -351,6 +373,9 @@ class Config(Section):
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)] = Field(description="name -> dataset")
     experiments: Annotated[dict[Name, Experiment], Field(min_length=1)] = Field(description="name -> experiment")
     ablations: dict[Name, Ablation] = Field({}, description="name -> ablation")
+    predictions: dict[Name, Prediction] = Field(
+        {}, description="name -> prediction of new inputs, or files of predictions"
+    )
     plugins: list[str] = Field([], description="Python files and installed packages with your models, losses, ...")
     results: Annotated[str, AfterValidator(_results)] = Field("results", description="folder of all that is made")
     report: Report = Field(Report(), description="the report page")

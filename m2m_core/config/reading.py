@@ -17,7 +17,7 @@ from .keys import Config, Dataset, Experiment, Folds, Normal, Variant
 
 __all__ = ["load", "parse", "trial_of", "varied"]
 
-TABLES = ("datasets", "experiments", "ablations")
+TABLES = ("datasets", "experiments", "ablations", "predictions")
 
 
 def load(paths: Iterable[str | Path], default: str | Path | None = None, overrides: Mapping | None = None) -> Config:

@@ -172,14 +172,16 @@ def natural(name: str) -> tuple:
 # ---- building
 
 
-def build(samples: Iterable[Sample], folds: dict[str, int], on_nonfinite: str = "refuse", factor: int = 1) -> Catalogue:
+def build(
+    samples: Iterable[Sample], folds: dict[str, int], on_nonfinite: str = "refuse", factor: int | None = None
+) -> Catalogue:
     """The catalogue of a source's candidates: every file is read once, hashed and searched for NaN and Inf.
 
     Of those that are `inspected` already nothing is read.
 
     `folds`: sample id -> fold. `on_nonfinite`: "refuse" or "mask" (they are counted and allowed). `factor`: how many
-    times finer the target is than the input. Raises DataError when files disagree with each other, when a value is
-    not finite, or when two folds hold the same content.
+    times finer the target is than the input, any whole number unless given. Raises DataError when files disagree with
+    each other, when a value is not finite, or when two folds hold the same content.
     """
     samples = sorted(samples, key=lambda sample: natural(sample.id))
     check_samples(samples, factor)

@@ -12,11 +12,15 @@ FEW_CHANNELS = 8
 SHOWN = 5
 
 
-def check_samples(samples: Sequence[Any], factor: int = 1) -> None:
-    """Refuse an empty dataset, channels that differ between samples, and shapes that do not match in a sample."""
+def check_samples(samples: Sequence[Any], factor: int | None = None) -> None:
+    """Refuse an empty dataset, channels that differ between samples, and shapes that do not match in a sample.
+
+    factor: how many times finer targets are than inputs; any whole number, the same for all samples, if None
+    """
     if not samples:
         raise DataError("the dataset holds no samples")
     first = samples[0]
+    factor = factor or _finer(first)
     for sample in samples:
         if list(sample.fields) != list(first.fields):
             raise DataError(f"sample {sample.id!r}: has {list(sample.fields)}; {first.id!r} {list(first.fields)}")
@@ -45,6 +49,14 @@ def _check_field(sample: Any, field: str, parts: Sequence[Any], expected: Sequen
 def _channels_last(shape: Sequence[int]) -> bool:
     space = set(shape[:-1])
     return len(shape) > 2 and len(space) == 1 and shape[-1] <= FEW_CHANNELS and shape[-1] < shape[0]
+
+
+def _finer(sample: Any) -> int:
+    """How many times finer the target is than the input, rounded down; at least 1."""
+    if not {"input", "target"} <= sample.fields.keys():
+        return 1
+    coarse, fine = (sample.fields[field][0].shape[1:] for field in ("input", "target"))
+    return max([1, *(m // n for m, n in zip(fine[:1], coarse[:1], strict=False) if n)])
 
 
 def _check_scale(sample: Any, factor: int) -> None:

@@ -1,6 +1,9 @@
 """Predicted samples on disk: one HDF5 file a fold, written block by block, every chunk with a checksum."""
 
 import contextlib
+import functools
+import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,11 +11,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ..errors import DataError, Diverged
+from ..errors import DataError, Diverged, RunError
 from ..files import replaced
 
-__all__ = ["add", "add_beside", "beside", "check", "create", "read"]
+__all__ = ["Block", "add", "add_beside", "beside", "check", "covering", "create", "opened", "read"]
 
+Block = tuple[tuple[slice, ...], np.ndarray]  # where in the whole, values
 CHUNK = 2**20  # most values of one HDF5 chunk
 CACHE = 2**26  # bytes of chunks that are kept until they are full
 LISTED = 5
@@ -36,17 +40,17 @@ def add(
     file: h5py.File,
     name: str,
     shape: tuple[int, ...],
-    blocks: Iterable[tuple[tuple[slice, ...], np.ndarray]],
+    blocks: Iterable[Block],
     attributes: Mapping[str, Any],
     compression: str,
 ) -> None:
     """Write sample `name`, (C, *space) float32, from (place, values) blocks; memory is that of one block.
 
-    Raises Diverged on a value that is not finite.
+    Raises Diverged on a value that is not finite, RunError unless the blocks hold every voxel once.
     """
     dataset = file.create_dataset(name, shape, "f4", chunks=_chunks(shape), fletcher32=True, **FILTERS[compression])
     dataset.attrs.update(attributes)
-    for place, block in blocks:
+    for place, block in covering(shape, blocks, f"sample {name!r}"):
         if not np.isfinite(block).all():
             bad = block.size - np.count_nonzero(np.isfinite(block))
             raise Diverged(f"sample {name!r}: {bad} predicted values are not finite; look at its input, or train anew")
@@ -64,9 +68,35 @@ def add_beside(file: h5py.File, name: str, arrays: Iterable[tuple[str, np.ndarra
 
 def beside(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
     """Sample -> what is kept of it beside its prediction, by name; raises DataError on a damaged file."""
-    with _opened(path) as file:
+    with opened(path) as file:
         kept = file.get(BESIDE, {})
         return {name: {key: kept[name][key][...] for key in kept[name]} for name in kept}
+
+
+def covering(shape: tuple[int, ...], blocks: Iterable[Block], what: str = "a sample") -> Iterator[Block]:
+    """The blocks as they come; at the end raises RunError unless they held every value of `shape` exactly once."""
+    places = []
+    for place, block in blocks:
+        places.append([piece.indices(n)[:2] for piece, n in itertools.zip_longest(place, shape, fillvalue=slice(None))])
+        yield place, block
+    if wrong := _not_once(np.array(places, np.int64).reshape(-1, len(shape), 2), shape):
+        raise RunError(
+            f"{what}: {wrong} of {math.prod(shape)} values are not predicted exactly once; expected each once"
+        )
+
+
+def _not_once(places: np.ndarray, shape: tuple[int, ...]) -> int:
+    """How many values are in none, or in several, of the boxes (boxes, axes, first and last + 1).
+
+    Voxels between the same faces are counted as one: memory grows with the number of boxes.
+    """
+    faces = [np.unique([0, length, *places[:, axis].ravel()]) for axis, length in enumerate(shape)]
+    times = np.zeros([len(edges) - 1 for edges in faces], np.int32)
+    cells = [np.searchsorted(edges, places[:, axis]) for axis, edges in enumerate(faces)]
+    for box in zip(*cells, strict=True):
+        times[tuple(slice(*ends) for ends in box)] += 1
+    volume = functools.reduce(np.multiply.outer, (np.diff(edges) for edges in faces))
+    return int(volume[times != 1].sum())
 
 
 def check(path: str | Path, shapes: Mapping[str, tuple[int, ...]], model: str) -> None:
@@ -74,7 +104,7 @@ def check(path: str | Path, shapes: Mapping[str, tuple[int, ...]], model: str) -
 
     Raises DataError with the ids; cost grows with the number of samples, not with their size.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         found = {name: tuple(file[name].shape) for name in file if name != BESIDE}
         made_by, complete = str(file.attrs.get("model", "")), file.attrs.get("complete", 0) == 1
     problems = {
@@ -97,14 +127,15 @@ def check(path: str | Path, shapes: Mapping[str, tuple[int, ...]], model: str) -
 
 def read(path: str | Path, name: str) -> np.ndarray:
     """Sample `name`, (C, *space) float32; raises DataError on a missing sample, a damaged file, a failed checksum."""
-    with _opened(path) as file:
+    with opened(path) as file:
         if name not in file:
             raise DataError(f"{path}: no prediction of sample {name!r}; it has {_some(sorted(set(file) - {BESIDE}))}")
         return file[name][...]
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path) -> Iterator[h5py.File]:
+def opened(path: str | Path) -> Iterator[h5py.File]:
+    """A file that was `create`d, for reading; raises DataError when it is not one."""
     try:
         with h5py.File(path, "r") as file:
             yield file

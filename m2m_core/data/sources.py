@@ -38,7 +38,7 @@ def npy(
     wanted: Callable[[str], bool] = bool,
     *,
     input: list[str] | str | dict[str, list[str] | str],
-    target: list[str] | str | dict[str, list[str] | str],
+    target: list[str] | str | dict[str, list[str] | str] | None = None,
     baselines: dict[str, list[str] | str] = {},  # noqa: B006
     quantities: dict[str, Literal["scalar", "vector", "displacement", "pseudovector"]] = {},  # noqa: B006
     box_size: Positive | list[Positive] | None = None,
@@ -51,7 +51,7 @@ def npy(
 
     Options:
         input: file patterns, or name -> patterns of parts to join; wildcards or {id} name the sample, {group} its group
-        target: the same for the target field
+        target: the same for the target field; none where there is nothing to learn from, see `predictions`
         baselines: name -> patterns of fields that the prediction is compared with
         quantities: field or part -> how its channels transform; scalar if not given
         box_size: side of the box, or one length an axis [Mpc/h]; one per grid cell if not given
@@ -71,7 +71,7 @@ def hdf5(
     wanted: Callable[[str], bool] = bool,
     *,
     input: list[str] | str | dict[str, list[str] | str],
-    target: list[str] | str | dict[str, list[str] | str],
+    target: list[str] | str | dict[str, list[str] | str] | None = None,
     baselines: dict[str, list[str] | str] = {},  # noqa: B006
     datasets: dict[str, str] = {},  # noqa: B006
     quantities: dict[str, Literal["scalar", "vector", "displacement", "pseudovector"]] = {},  # noqa: B006
@@ -87,7 +87,7 @@ def hdf5(
 
     Options:
         input: file patterns, or name -> patterns of parts to join; wildcards or {id} name the sample, {group} its group
-        target: the same for the target field
+        target: the same for the target field; none where there is nothing to learn from, see `predictions`
         baselines: name -> patterns of fields that the prediction is compared with
         datasets: field or part -> path of the dataset inside its file; its own name if not given
         quantities: field or part -> how its channels transform; the dataset's attribute, or scalar, if not given
@@ -113,7 +113,7 @@ def inventory(source: Mapping[str, Any]) -> list[tuple[str, int, int]]:
 
     Raises DataError for a file that is more than a day in the future: Snakemake would delete what is made from it.
     """
-    given = [source.get("input", []), source.get("target", []), *dict(source.get("baselines") or {}).values()]
+    given = [source.get("input", []), source.get("target") or [], *dict(source.get("baselines") or {}).values()]
     patterns = {pattern for field in given for patterns in _parts(field).values() for pattern in patterns}
     return dated({file for pattern in patterns for file in files(pattern)} | _tables(source))
 

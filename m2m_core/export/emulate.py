@@ -13,19 +13,28 @@ __all__ = ["load"]
 
 
 def load(path: Any, device: str = "cpu") -> tuple[Callable[..., torch.Tensor], dict[str, Any]]:
-    """(emulate, about) of a file: emulate(field (C, *space), redshift=, omega_m=) -> (C', *space); about: its facts."""
+    """(emulate, about) of a file: emulate(field (C, *space), redshift=, omega_m=) -> (C', *space); about: its facts.
+
+    Further numbers that the network is told are given likewise, by name. A field may have an axis of examples before
+    its channels: then each number is one for all of them, or one an example.
+    """
     with zipfile.ZipFile(path) as file:
         if damaged := file.testzip():
             raise ValueError(f"{path}: {damaged} is damaged")
         about = json.loads(file.read("archive/extra/about.json"))
     program, size = move_to_device_pass(torch.export.load(path), device).module(), about["size"]
 
-    def emulate(field: Any, tile: list[int] | None = None, **physics: float) -> torch.Tensor:
+    def emulate(field: Any, tile: list[int] | None = None, **physics: Any) -> torch.Tensor:
+        if len(field.shape) == size["axes"] + 2:
+            each = [{name: _of(value, i, len(field)) for name, value in physics.items()} for i in range(len(field))]
+            return torch.stack([emulate(one, tile, **own) for one, own in zip(field, each, strict=True)])
         field, halo = torch.as_tensor(field, dtype=torch.float32, device=device), size["halo"]
         shape, physics = list(field.shape), {**about["defaults"], **physics}
         tile = tile or (shape[1:] if size["whole"] else list(map(min, size["tile"], shape[1:])))
         refuse(about, shape, tile, physics)
-        numbers = [torch.tensor(physics[name], dtype=torch.float64, device=device) for name in ("redshift", "omega_m")]
+        told: list[Any] = [float(physics[name]) for name in ("redshift", "omega_m")]
+        told += [[float(physics[name]) for name in about["numbers"]]] if about["numbers"] else []
+        numbers = [torch.tensor(value, dtype=torch.float64, device=device) for value in told]
         for axis, n in enumerate(shape[1:] if about["periodic"] else [], 1):  # what lies across the box
             field = field.index_select(axis, torch.arange(-halo, n + halo, device=device) % n)
         if not about["periodic"]:
@@ -42,6 +51,15 @@ def load(path: Any, device: str = "cpu") -> tuple[Callable[..., torch.Tensor], d
     return emulate, about
 
 
+def _of(value: Any, example: int, examples: int) -> float:
+    """What a number is of one of several examples; raises ValueError if there is not one for each."""
+    if not hasattr(value, "__len__") or not getattr(value, "shape", True):
+        return float(value)
+    if len(value) != examples:
+        raise ValueError(f"{len(value)} numbers for {examples} fields; expected one for all or one for each")
+    return float(value[example])
+
+
 def refuse(about: dict[str, Any], shape: list[int], tile: list[int], physics: dict[str, float]) -> None:
     """Raise ValueError for a field of `shape`, tiles, or numbers that the emulator does not take."""
     size, channels = about["size"], about["input"]["channels"]
@@ -54,5 +72,7 @@ def refuse(about: dict[str, Any], shape: list[int], tile: list[int], physics: di
         expected, fits = f"{size['tile']}, the only size of this network", tile == size["tile"]
     if not fits or len(tile) != size["axes"] or any(t > n for t, n in zip(tile, shape[1:], strict=True)):
         raise ValueError(f"tiles of {tile} in a field of {shape[1:]}; expected {expected}")
-    if sorted(physics) != ["omega_m", "redshift"]:
-        raise ValueError(f"got {sorted(physics)}; expected redshift and omega_m of the field, and nothing else")
+    *names, last = "redshift", "omega_m", *about["numbers"]
+    if sorted(physics) != sorted([*names, last]):
+        expected = f"{', '.join(names)} and {last} of the field, and nothing else"
+        raise ValueError(f"got {sorted(physics)}; expected {expected}")

@@ -17,6 +17,7 @@ from ..registry import register
 from ..tasks.field_to_field import FieldToField
 from .normalize import Normal, Several, normal
 from .program import Exportable
+from .styles import Styles
 
 __all__ = ["Emulator", "field_to_field"]
 
@@ -25,30 +26,45 @@ LEAST = 2  # voxels of the coarsest level along an axis: torch takes sizes of on
 
 
 class Emulator(nn.Module):
-    """Normalise, predict, and undo the normalisation of the target."""
+    """Normalise, predict, and undo the normalisation of the target; a styled network is told its `styles` as well."""
 
-    def __init__(self, network: nn.Module, before: Normal | Several, after: Normal | Several, masked: bool) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        before: Normal | Several,
+        after: Normal | Several,
+        masked: bool,
+        styles: Styles | None = None,
+    ) -> None:
         super().__init__()
         self.network, self.before, self.after, self.masked = network, before, after, masked
+        self.styles = styles
 
-    def forward(self, field: Tensor, redshift: Tensor, omega_m: Tensor) -> Tensor:
-        """(C, *(n + 2 halo)) and two 0-dimensional float64 -> (C', *n); where masked, not finite is the mean."""
+    def forward(self, field: Tensor, redshift: Tensor, omega_m: Tensor, numbers: Tensor | None = None) -> Tensor:
+        """(C, *(n + 2 halo)), two 0-dimensional float64, and as one (S,) float64 what else styles need -> (C', *n).
+
+        Where masked, not finite is the mean.
+        """
         x = self.before(field, redshift, omega_m)
         if self.masked:
             x = torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
-        return self.after.inverse(self.network(x[None])[0], redshift, omega_m)
+        style = (self.styles(redshift, omega_m, numbers),) if self.styles is not None else ()
+        return self.after.inverse(self.network(x[None], *style)[0], redshift, omega_m)
 
 
 @register("export", "field_to_field")
 def field_to_field(task: FieldToField) -> Exportable:
     """The network as inference runs it, on whole boxes or on parts with their halo; float32 throughout."""
-    if task.styles:
-        raise ConfigError(f"styles: a network that is told {', '.join(task.styles.names)} has no exported form yet")
+    if task.geometry.noise or task.geometry.scale != 1:
+        raise ConfigError("model: a network that is told noise, or makes finer fields, has no exported form yet")
     sample = task.samples().predict[0]
     network, tile, halo = task.network(sample)
     options = dict(task.settings["model"])
     factor = models.geometry_of(options.pop("name"), options).factor
-    emulator = Emulator(network, *_normals(task), task.masked)
+    styles = Styles(task.styles, sample.parameters) if task.styles else None
+    emulator = Emulator(network, *_normals(task), task.masked, styles)
+    numbers = styles.own if styles else []
+    told = [None] if numbers else []  # one tensor of all
     whole = sample.periodic and tile == sample.shape("input")[1:]
     size = {"axes": len(tile), "halo": halo, "multiple_of": factor, "least": LEAST * factor, "tile": list(tile)}
     sides = {side: _described(sample, side, task) for side in ("input", "target")}
@@ -56,9 +72,9 @@ def field_to_field(task: FieldToField) -> Exportable:
         module=emulator,
         example=partial(_example, emulator, sample, halo),
         sizes=[[factor * (LEAST + first + axis) for axis in range(len(tile))] for first in (1, 0)],
-        shapes=({axis: _free(axis, factor, halo) for axis in range(1, len(tile) + 1)}, None, None),
+        shapes=({axis: _free(axis, factor, halo) for axis in range(1, len(tile) + 1)}, None, None, *told),
         only=tile,
-        about={**sides, "size": {**size, "whole": whole}, "periodic": sample.periodic},
+        about={**sides, "size": {**size, "whole": whole}, "periodic": sample.periodic, "numbers": numbers},
     )
 
 
@@ -76,11 +92,13 @@ def _free(axis: int, factor: int, halo: int) -> Any:
 
 
 def _example(emulator: Emulator, sample: Sample, halo: int, edges: Sequence[int]) -> tuple[Tensor, ...]:
-    """A field of normal numbers, in physical units, at the redshift of `sample`."""
+    """A field of normal numbers, in physical units, with the redshift and what else is told of `sample`."""
     shape = sample.shape("input")[0], *(edge + 2 * halo for edge in edges)
     numbers = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     physics = [torch.tensor(x, dtype=torch.float64) for x in (sample.redshift, sample.omega_m)]
-    return emulator.before.inverse(numbers, *physics), *physics
+    field, own = emulator.before.inverse(numbers, *physics), emulator.styles.own if emulator.styles else []
+    told = [torch.tensor([sample.parameters[name] for name in own], dtype=torch.float64)] if own else []
+    return field, *physics, *told
 
 
 def _described(sample: Sample, side: str, task: FieldToField) -> dict[str, Any]:

@@ -42,6 +42,8 @@ def _about(settings: Mapping[str, Any], record: Mapping[str, Any], study: Study)
     """What a user of the file must know, whatever the family."""
     training = study.catalogue.training(study.fold)
     known = {name: sorted({getattr(s, name) for s in training}) for name in ("redshift", "omega_m")}
+    own = [name for name in record["settings"]["styles"] if name in training[0].parameters]
+    known |= {name: sorted({s.parameters[name] for s in training}) for name in own}
     return {
         "format": FORMAT,
         "use": USE,

@@ -19,7 +19,7 @@ from .outcome import Outcome, scores_in, told_by
 __all__ = ["Plan", "run"]
 
 Vary = Callable[[Mapping[str, Any], str, str, Mapping[str, Any]], dict[str, Any]]
-PRIVATE = ("dataset", "evaluation", "inference")  # what training never looks at
+PRIVATE = ("dataset", "evaluation", "inference", "tracking")  # what training never looks at
 
 
 class Hopeless(Exception):

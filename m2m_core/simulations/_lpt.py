@@ -9,7 +9,7 @@ import scipy.fft
 
 from ..physics.grid import frequencies, gradient_vectors, wave_vectors
 
-__all__ = ["first_order", "linear_modes", "potential", "second_order"]
+__all__ = ["coarser", "first_order", "linear_modes", "potential", "second_order"]
 
 
 def linear_modes(
@@ -28,6 +28,20 @@ def linear_modes(
     for plane, n in zip(modes, nx.flat, strict=True):
         plane *= amplitude[n**2 + (ny**2 + nz**2)[0]]
     return modes
+
+
+def coarser(modes: np.ndarray, factor: int) -> np.ndarray:
+    """Those modes of a field that a mesh with `factor` times fewer cells a side has, inside its Nyquist frequency.
+
+    Voxel i of the coarser field lies in the middle of the `factor` voxels from factor * i on, along each axis: half of
+    factor - 1 voxels further than the first of them, which is the phase that is multiplied here.
+    """
+    fine, mesh = len(modes), len(modes) // factor
+    numbers = frequencies((mesh,) * 3)
+    kept = np.ix_(*(n.ravel() % fine for n in numbers))
+    phase = sum(numbers) * (math.pi * (factor - 1) / fine)
+    inside = 4 * sum(n**2 for n in numbers) < mesh**2
+    return np.where(inside, modes[kept] * np.exp(1j * phase) / factor**3, 0.0).astype(np.complex64)
 
 
 def first_order(modes: np.ndarray, box_size: float) -> np.ndarray:

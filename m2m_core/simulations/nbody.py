@@ -18,8 +18,9 @@ from ..physics.assignment import density as overdensity
 from ..physics.cosmology import growth, growth_rate, hubble, linear_power, second_order_growth
 from ..registry import register
 from . import Simulated, SimulatedField
-from ._lpt import first_order, linear_modes
+from ._lpt import coarser, first_order, linear_modes
 from ._lpt import second_order as second_order_displacement
+from ._meshes import divide
 from ._particle_mesh import evolve
 
 __all__ = ["nbody"]
@@ -43,6 +44,7 @@ def nbody(
     second_order: bool = True,
     velocity: bool = False,
     density: bool = False,
+    coarsen: Count = 1,
 ) -> Simulated:
     """One realization of dark matter: Zel'dovich displacement in, displacement of a particle-mesh simulation out.
 
@@ -50,6 +52,11 @@ def nbody(
     redshift on the lattice of the particles, and on demand `velocity` (peculiar, of the same particles) and `density`
     (CIC overdensity of `target`; its cells are centred on the lattice). The random field of sample i is drawn by
     `numpy.random.default_rng([seed, i])` (PCG64). Raises ConfigError for options that have no meaning.
+
+    With `coarsen`, `input` is the displacement of a second simulation, of fewer particles on a coarser mesh, which
+    begins with those modes of the same random field that its mesh has: a pair for super-resolution. Each of its
+    particles starts in the middle of the particles that it stands for, so that no reflection of the box can tell one
+    corner of them from another. There is no `2lpt` then: it would know phases that the input does not.
 
     Options:
         samples: how many realizations the dataset has
@@ -66,8 +73,9 @@ def nbody(
         second_order: write `2lpt`, the baseline to second order
         velocity: write `velocity` [km/s]
         density: write `density`
+        coarsen: cells of the mesh for each cell of the input's, along a side; 1 for linear theory as the input
     """
-    _check(mesh, redshift, omega_m, omega_b)
+    _check(mesh, redshift, omega_m, omega_b, coarsen)
     power = partial(linear_power, omega_m=omega_m, omega_b=omega_b, h=h, n_s=n_s, sigma_8=sigma_8)
     modes = linear_modes(mesh, box_size, power, np.random.default_rng([seed, sample]))
     linear = float(growth(redshift, omega_m))
@@ -75,7 +83,10 @@ def nbody(
     target, slope = evolve(first, box_size, linear, omega_m, steps)
 
     fields = {"input": _displacement(linear * first), "target": _displacement(target)}
-    if second_order:
+    if coarsen > 1:
+        few = first_order(coarser(modes, coarsen), box_size)
+        fields["input"] = _displacement(evolve(few, box_size, linear, omega_m, steps)[0])
+    elif second_order:
         second = float(second_order_growth(linear, omega_m)[0])
         fields["2lpt"] = _displacement(linear * first + second * second_order_displacement(modes, box_size))
     if velocity:
@@ -92,6 +103,7 @@ def nbody(
             "periodic": True,
             **{"omega_m": omega_m, "omega_b": omega_b, "h": h, "n_s": n_s, "sigma_8": sigma_8},
             **{"mesh": mesh, "steps": steps, "seed": seed, "sample": sample},
+            **({"coarsen": coarsen} if coarsen > 1 else {}),
         },
     )
 
@@ -106,9 +118,10 @@ def _speed(redshift: float, omega_m: float) -> float:
     return float(hubble(redshift, omega_m) * rate / (1.0 + redshift))
 
 
-def _check(mesh: int, redshift: float, omega_m: float, omega_b: float) -> None:
+def _check(mesh: int, redshift: float, omega_m: float, omega_b: float, coarsen: int) -> None:
     if mesh < 4:
         raise ConfigError(f"simulation nbody.mesh: {mesh}; expected at least 4 cells")
+    divide(mesh, coarsen, "simulation nbody.coarsen")
     if redshift < 0:
         raise ConfigError(f"simulation nbody.redshift: {redshift}; expected 0 or more")
     if omega_b >= omega_m:

@@ -6,6 +6,7 @@ Beside each simulation stands a function of its name with those of its options t
 from ..errors import ConfigError
 from ..options import Annotated, Field, Fraction, Positive
 from ..registry import register
+from ._meshes import divide
 
 __all__ = ["gravity", "nbody"]
 
@@ -23,11 +24,12 @@ def nbody(
     h: Annotated[float, Field(gt=0, le=10)] = 0.6711,
     n_s: Annotated[float, Field(ge=-10, le=10)] = 0.9624,
     sigma_8: Positive = 0.834,
-) -> tuple[int, ...]:
-    """Edges of the fields [voxels]; raises ConfigError where there are more baryons than matter."""
+    coarsen: Annotated[int, Field(ge=1, le=1024)] = 1,
+) -> dict[str, tuple[int, ...]]:
+    """Edges of input and target [voxels]; raises ConfigError for more baryons than matter, or for too few cells."""
     if omega_b >= omega_m:
         raise ConfigError(f"omega_b: {omega_b}; expected less than omega_m, which is {omega_m}")
-    return (mesh, mesh, mesh)
+    return {"input": (divide(mesh, coarsen, "coarsen"),) * 3, "target": (mesh,) * 3}
 
 
 @register("shape", "gravity")
@@ -41,11 +43,11 @@ def gravity(
     strength: Annotated[float, Field(gt=-1, le=1000)] = 0.3,
     omega_m: Annotated[list[Fraction], Field(min_length=2, max_length=2)] | Fraction = 0.3175,
     sigma_8: Annotated[list[Positive], Field(min_length=2, max_length=2)] | Positive = 0.834,
-) -> tuple[int, ...]:
-    """Edges of the fields [voxels]; raises ConfigError on half a pair, and on bounds in the wrong order."""
+) -> dict[str, tuple[int, ...]]:
+    """Edges of the field [voxels]; raises ConfigError on half a pair, and on bounds in the wrong order."""
     if samples % 2:
         raise ConfigError(f"samples: {samples}; expected an even number: two of each seed")
     for name, value in (("omega_m", omega_m), ("sigma_8", sigma_8)):
         if isinstance(value, list) and value[0] >= value[1]:
             raise ConfigError(f"{name}: from {value[0]} to {value[1]}; expected the lower bound first")
-    return (mesh, mesh, mesh)
+    return {"input": (mesh,) * 3}

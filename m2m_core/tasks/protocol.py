@@ -11,6 +11,7 @@ from torch import nn
 from .. import registry
 from ..crops import Crops
 from ..data.catalogue import Catalogue, Sample
+from ..data.predictions import covering
 from ..data.slices import Slices
 from .descent import Descent
 
@@ -37,14 +38,17 @@ class Split:
     fit: Sequence[Any]
     validate: Sequence[Any]
     predict: Sequence[Sample]
-    watch: Sample | None = None  # a validation sample of which training draws pictures
+    watch: Sample | None = None  # a validation sample of which training draws pictures, beside what `beside` gives
     near: np.ndarray | None = None  # (examples to fit,) the number of the sample that each is read from
     streams: tuple[int, int] | None = None  # of samples that are kept in memory as wholes, see `training.order.Order`
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A whole sample in physical units, block by block: memory grows with the block, not with the sample."""
+    """A whole sample in physical units, block by block: memory grows with the block, not with the sample.
+
+    The blocks hold every value once; whoever takes them all is told if they do not.
+    """
 
     shape: tuple[int, ...]  # (C, *space)
     attributes: Mapping[str, Any]  # units and the like, stored beside the values
@@ -54,7 +58,7 @@ class Prediction:
     def whole(self) -> np.ndarray:
         """The sample in memory, float32 (C, *space)."""
         out = np.empty(self.shape, np.float32)
-        for place, block in self.blocks:
+        for place, block in covering(self.shape, self.blocks):
             out[place] = block
         return out
 
@@ -85,6 +89,9 @@ class Task(Protocol):
 
     def predict(self, sample: Sample) -> Prediction:
         """A whole sample."""
+
+    def beside(self, sample: Sample) -> dict[str, np.ndarray]:
+        """Fields (C, *space) to be drawn beside a prediction, by name, `target` among them; not every task has any."""
 
     def evaluate(self, prediction: np.ndarray, sample: Sample) -> list[Row]:
         """What the prediction, and every baseline, is worth."""

@@ -5,6 +5,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,15 @@ from .distributed import Alone, Member
 from .divergence import anomalies, diverged
 from .networks import compilation, prepare
 from .order import Order
-from .recording import Recorder, averaged
+from .recording import Recorder, averaged, gradient_norms
 from .restarts import fruitful
 from .signals import stop_requests
 from .state import digest, gather, resume
-from .tracking import Pace
+from .tracking import Pace, Running, Tracker, reason
 
 __all__ = ["Loop", "fit"]
 
 INTERVAL = 50  # most updates between two rows of the history
-PICTURES = 4  # pictures a run
 GPU_WORKERS = 4
 APART = 2**40  # between the random numbers of two processes of a training
 
@@ -110,7 +110,8 @@ class Loop:
         self.schedule = self._scheduled(dict(settings["schedule"]))
         self.peaks = {name: [g["lr"] for g in optimizer.param_groups] for name, optimizer in task.optimizers.items()}
         self.average = Average(task.modules, self.settings["ema"]) if self.settings["ema"] is not None else None
-        self.best, self.recorder, self.pace = Best(), Recorder(self.folder, self.device, self.group), Pace()
+        self.recorder = Recorder(self.folder, self.device, self.group, partial(self._watched, settings))
+        self.best, self.pace = Best(), Pace()
         self.step, self.worked = 0, False  # updates made, and whether this process made any
         path = checkpoint.newest(self.folder)
         if state := checkpoint.restore(path, identity):
@@ -127,6 +128,10 @@ class Loop:
             text = "accumulate and precision fp16 need a task that has a `descent`, see tasks/protocol.py"
             raise ConfigError(f"training: {text}; expected 1, and float32 or bf16")
         return found
+
+    def _watched(self, settings: Mapping[str, Any], first: int) -> Tracker:
+        """What is told of this training from update number `first` on."""
+        return Tracker(settings["tracking"], Running(self.folder, first, self.identity, settings), self.say)
 
     def _scheduled(self, options: dict[str, Any]) -> Any:
         name = options.pop("name")
@@ -251,7 +256,7 @@ class Loop:
             return {}
         lr = next(iter(self.task.optimizers.values())).param_groups[0]["lr"]
         row = {"step": self.step, "epoch": self.step // self.per_epoch, **self.recorder.means()}
-        return self.recorder.write({**row, "validation": score, "lr": lr})
+        return self.recorder.write({**row, "validation": score, "lr": lr}, lambda: gradient_norms(self.task.optimizers))
 
     def _refuse_nonfinite(self) -> None:
         """Name the first bad update and its examples, and keep its batch."""
@@ -289,16 +294,21 @@ class Loop:
         return float(self.group.sum(total)) / len(self.split.validate)
 
     def _picture(self) -> None:
-        if self.split.watch is not None and self._picture_is_due(self.step // self.per_epoch):
+        """Draw a validation sample, where there is time for it and at the last measurement; no error of it matters."""
+        epochs_left = self.settings["epochs"] - self.step // self.per_epoch
+        is_last = epochs_left < self.settings["validation"]["every"]
+        if self.split.watch is None or not (is_last or self.pace.allows):
+            return
+        try:
             with self.pace.working():
-                prediction = self.task.predict(self.split.watch).whole()
-                self.recorder.pictures(self.step, prediction, self.task.evaluate(prediction, self.split.watch))
+                self._draw(self.split.watch)
+        except Exception as error:
+            self.say(f"no pictures of step {self.step}: {reason(error)}")
 
-    def _picture_is_due(self, epoch: int) -> bool:
-        """Now and then, where there is time for it, and at the last measurement."""
-        every, epochs = self.settings["validation"]["every"], self.settings["epochs"]
-        apart = -(-epochs // every // PICTURES) * every
-        return epoch + every > epochs or (epoch % apart == 0 and self.pace.allows)
+    def _draw(self, sample: Any) -> None:
+        prediction = self.task.predict(sample).whole()
+        beside = self.task.beside(sample) if hasattr(self.task, "beside") else {}
+        self.recorder.pictures(self.step, {**beside, "prediction": prediction}, self.task.evaluate(prediction, sample))
 
     @contextlib.contextmanager
     def _evaluating(self) -> Iterator[None]:

@@ -1,8 +1,8 @@
-"""What a training tells of itself: the scalars of its updates, gathered into rows for the history and TensorBoard."""
+"""What a training tells of itself: the scalars of its updates, gathered into rows for the history and trackers."""
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,19 @@ from .distributed import Member
 from .history import History
 from .tracking import Tracker
 
-__all__ = ["Recorder", "averaged"]
+__all__ = ["Recorder", "averaged", "gradient_norms"]
 
 FOREIGN = ("step", "epoch", "seconds", "attempt")  # columns of the history that are no curves
 
 
 class Recorder:
-    """Holds the scalars of the updates since the last row where they are; nothing waits for the device between rows."""
+    """Holds the scalars of the updates since the last row where they are; nothing waits for the device between rows.
 
-    def __init__(self, folder: Path, device: torch.device, group: Member) -> None:
-        self.folder, self.device, self.group = folder, device, group
+    watched: number of the first update -> what is told of rows and pictures, made with the first row
+    """
+
+    def __init__(self, folder: Path, device: torch.device, group: Member, watched: Callable[[int], Tracker]) -> None:
+        self.folder, self.device, self.group, self.watched = folder, device, group, watched
         self.pending: list[dict[str, torch.Tensor]] = []
         self._weights: list[float] = []  # of this process in the last of the pending updates, not yet averaged
         self.seconds, self.attempts = 0.0, 1
@@ -32,7 +35,8 @@ class Recorder:
     def open(self, step: int) -> None:
         """Continue the files of the folder after update number `step`; of several processes the first one writes."""
         self.history = History(self.folder / "history.csv", step) if self.group.leads else None
-        self._first, self._tracker = step + 1, None
+        self._first: int = step + 1
+        self._tracker: Tracker | None = None
 
     def take(self, scalars: dict[str, torch.Tensor], examples: int, weight: float = 1.0) -> None:
         """Remember the scalars of one update, of which this process saw the part `weight`."""
@@ -52,14 +56,18 @@ class Recorder:
                     return len(self.pending) - row, name
         return None
 
-    def write(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Add the rate to `row`, write it down, and begin the next one; returns the whole row."""
+    def write(self, row: Mapping[str, Any], beside: Callable[[], Mapping[str, float]] = dict) -> dict[str, Any]:
+        """Add the rate to `row`, write it down, and begin the next one; returns the whole row.
+
+        beside: what trackers alone are told; a name that the row has as well is the row's
+        """
         rate = self._counted / max(time.monotonic() - self._begin, 1e-9)
         row = {**row, "samples_per_second": rate, "seconds": self.elapsed(), "attempt": self.attempts}
         if self.history:
             self.history.append(row)
             curves = {key: value for key, value in row.items() if key not in FOREIGN}
-            self.tracker.scalars(row["step"], {**curves, "memory_MiB": devices.peak_memory(self.device)})
+            memory = devices.peak_memory(self.device)
+            self.tracker.scalars(row["step"], {**beside(), **curves, "memory_MiB": memory})
         self.seconds = row["seconds"]
         self.pending, self._counted, self._begin = [], 0, time.monotonic()
         return row
@@ -68,9 +76,9 @@ class Recorder:
         """Seconds of training so far, of all attempts."""
         return self.seconds + time.monotonic() - self._begin
 
-    def pictures(self, step: int, prediction: np.ndarray, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Draw a prediction of a validation sample and what it is worth."""
-        self.tracker.pictures(step, prediction, rows)
+    def pictures(self, step: int, fields: Mapping[str, np.ndarray], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Draw fields of a validation sample, the prediction among them, and what that is worth."""
+        self.tracker.pictures(step, fields, rows)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint has to keep."""
@@ -87,12 +95,12 @@ class Recorder:
 
     @property
     def tracker(self) -> Tracker:
-        """TensorBoard's writer, opened when the first row is written."""
-        self._tracker = self._tracker or Tracker(self.folder / "tensorboard", self._first)
+        """What is told of rows and pictures, opened when there is the first."""
+        self._tracker = self._tracker or self.watched(self._first)
         return self._tracker
 
     def close(self) -> None:
-        """Write out what TensorBoard has not yet."""
+        """Write out what trackers have not yet."""
         if self._tracker:
             self._tracker.close()
 
@@ -122,3 +130,12 @@ def averaged(parts: Sequence[Mapping[str, torch.Tensor]], counts: Sequence[int])
         for name in parts[0]
     }
     return {**parts[-1], **means}
+
+
+def gradient_norms(optimizers: Mapping[str, torch.optim.Optimizer]) -> dict[str, float]:
+    """Norm of the gradient of the last update: `gradient` where there is one optimizer, else each by its name."""
+    norms = {}
+    for name, optimizer in optimizers.items():
+        found = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norms["gradient" if len(optimizers) == 1 else f"gradient_{name}"] = float(torch.nn.utils.get_total_norm(found))
+    return norms

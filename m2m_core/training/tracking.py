@@ -1,19 +1,23 @@
-"""TensorBoard: losses, learning rate, throughput, memory, and pictures of a validation sample."""
+"""Watching a training: numbers and pictures go to every tracker that the config names, and none of them can stop it."""
 
 import contextlib
+import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["Pace", "Tracker"]
+from .. import registry
+from . import pictures
+
+__all__ = ["Pace", "Running", "Tracker", "Watcher", "reason"]
 
 FIRST = 20.0  # seconds of training before the first pictures
 SHARE = 0.05  # of the time, for pictures
-DECADES = 1.0  # spanned by values from which on an axis is logarithmic
-PLACE = (0.18, 0.12, 0.78, 0.84)  # of the axes in a figure: looking for the best one takes longer than all the rest
+UNTOLD = ("code", "initial_weights", "inference", "evaluation", "tracking")  # digests, and what decides no weight
 
 
 class Pace:
@@ -31,68 +35,95 @@ class Pace:
     def working(self) -> Iterator[None]:
         """The work is being done."""
         begin = time.monotonic()
-        yield
-        self.free = time.monotonic() + (time.monotonic() - begin) / SHARE
+        try:
+            yield
+        finally:
+            self.free = time.monotonic() + (time.monotonic() - begin) / SHARE
 
 
-class Tracker:
-    """Writes to `folder`; what an earlier attempt wrote of update number `first` and later is hidden."""
+@dataclass(frozen=True)
+class Running:
+    """A training as trackers know it: they keep their files in `folder`, and go on before update number `first`."""
 
-    def __init__(self, folder: Path, first: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # seconds of import that only training pays
+    folder: Path
+    first: int
+    identity: str
+    settings: Mapping[str, Any]  # of the experiment
 
-        self.writer = SummaryWriter(folder, purge_step=first if folder.exists() else None)
+    @property
+    def flat(self) -> dict[str, bool | int | float | str]:
+        """The settings by dotted key, as hyper-parameters are shown."""
+        return dict(_flat({key: value for key, value in self.settings.items() if key not in UNTOLD}))
 
-    def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
+    @property
+    def name(self) -> str:
+        """Experiment and fold, for people: the folders that `folder` is in."""
+        return " ".join(self.folder.absolute().parts[-4:-2])
+
+
+class Watcher(Protocol):
+    """One place that a training is watched at: `@register("tracker", "x")`, made with a `Running` and its options."""
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Record numbers after update `step`."""
-        for name, value in values.items():
-            if value is not None:
-                self.writer.add_scalar(name, value, step)
 
-    def pictures(self, step: int, prediction: np.ndarray, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Record a slice of each channel of `prediction` (C, *space) and the curves among the evaluation's rows."""
-        self.writer.add_image("prediction", _slices(prediction), step, dataformats="HW")
-        for figure_name, curves in _curves(rows).items():
-            self.writer.add_figure(figure_name, _plot(figure_name, curves), step)
+    def images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
+        """Record pictures, (height, width, 3) uint8 each, after update `step`."""
 
     def close(self) -> None:
         """Write out what is pending."""
-        self.writer.close()
 
 
-def _slices(field: np.ndarray) -> np.ndarray:
-    """Middle slices of all channels side by side, scaled to 0..1 [float32 (H, W)]."""
-    while field.ndim > 3:
-        field = field[:, field.shape[1] // 2]
-    field = field.reshape(len(field), field.shape[1] if field.ndim > 2 else 1, -1)
-    low, high = float(np.min(field)), float(np.max(field))
-    return np.concatenate([(f - low) / ((high - low) or 1.0) for f in field], axis=1).astype(np.float32)
+class Tracker:
+    """Tells all chosen trackers; one that fails is left out from then on, and `say` is told in one line.
+
+    chosen: name and options of each
+    """
+
+    def __init__(self, chosen: list[dict[str, Any]], running: Running, say: Callable[[str], None]) -> None:
+        self.say, self.watchers = say, {}
+        for one in chosen:
+            options = {key: value for key, value in one.items() if key != "name"}
+            with self._safely(one["name"]):
+                self.watchers[one["name"]] = registry.load("tracker", one["name"])(running, **options)
+
+    def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
+        """Record numbers after update `step`; None is nothing."""
+        known = {name: value for name, value in values.items() if value is not None}
+        self._tell(lambda watcher: watcher.scalars(step, known))
+
+    def pictures(self, step: int, fields: Mapping[str, np.ndarray], rows: pictures.Rows) -> None:
+        """Record slices of `fields`, (C, *space) each, and the curves among the rows of an evaluation."""
+        if self.watchers:
+            drawn = pictures.drawn(fields, rows)
+            self._tell(lambda watcher: watcher.images(step, drawn))
+
+    def close(self) -> None:
+        """Write out what is pending."""
+        self._tell(lambda watcher: watcher.close())
+
+    def _tell(self, what: Callable[[Watcher], None]) -> None:
+        for name, watcher in list(self.watchers.items()):
+            with self._safely(name):
+                what(watcher)
+
+    @contextlib.contextmanager
+    def _safely(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.watchers.pop(name, None)
+            self.say(f"{name}: {reason(error)}; the training goes on without it")
 
 
-def _curves(rows: Sequence[tuple[Any, ...]]) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """Figure name (field/metric) -> source -> points."""
-    figures: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for source, field, metric, x, value in rows:
-        if x is not None:
-            figures.setdefault(f"{field}/{metric}", {}).setdefault(source, []).append((x, value))
-    return figures
+def reason(error: Exception) -> str:
+    """An error that ends nothing, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
-def _plot(name: str, curves: Mapping[str, Sequence[tuple[float, float]]]) -> Any:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 3.5))
-    axes = figure.add_axes(PLACE, ylabel=name)
-    for source, points in curves.items():
-        axes.plot(*zip(*points, strict=True), label=source)
-    x, y = np.array([point for points in curves.values() for point in points]).T
-    axes.set_xscale(_scale(x))
-    axes.set_yscale(_scale(y))
-    axes.legend()
-    return figure
-
-
-def _scale(values: np.ndarray) -> str:
-    """Logarithmic where the values are positive and span decades."""
-    low, high = float(values.min()), float(values.max())
-    return "log" if low > 0 and high > low * 10**DECADES else "linear"
+def _flat(value: Any, where: str = "") -> Iterator[tuple[str, bool | int | float | str]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{where}.{key}" if where else key)
+    else:
+        yield where, value if isinstance(value, bool | int | float | str) else json.dumps(value, default=str)

@@ -10,6 +10,8 @@ from tests.config.making import changed, small
 E, D = "experiments/vnet", "datasets/nbody"
 FILES = {"kind": "npy", "input": "a", "target": "b"}
 
+SUPER = {"dataset": "nbody", "crops": {"size": 16}, "model": {"name": "stylegan2_generator", "scale": 2}}
+
 
 def check(path, value, raw=None):
     return door.check(config.parse(changed(path, value, raw)))
@@ -25,7 +27,14 @@ def check(path, value, raw=None):
         (f"{E}/crops/size", [32, 32], "experiments.vnet.crops.size: 2 numbers for fields with 3 axes; expected one, or one an axis"),
         (f"{E}/inference", {"tile": 30}, "experiments.vnet.inference.tile: 30; the model takes multiples of 4, nearest 28 or 32"),
         (f"{E}/inference", {"tile": [16]}, "experiments.vnet.inference.tile: 1 numbers for fields of 3 axes; expected one an axis"),
+        (f"{E}/inference", {"tile": 16, "overlap": 12}, "experiments.vnet.inference.overlap: 12 voxels of tiles of 16; expected at most 8"),
+        (f"{E}/inference", {"tile": 16, "overlap": [6, 0, 0]}, "experiments.vnet.inference.overlap: 6; the model takes multiples of 4, nearest 4 or 8"),
+        (f"{E}/inference", {"overlap": [4, 4]}, "experiments.vnet.inference.overlap: 2 numbers for fields with 3 axes; expected one, or one an axis"),
         (f"{D}/source/mesh", 2, "datasets.nbody.source.mesh: got 2; expected an integer from 4 to 4096"),
+        (f"{D}/source/coarsen", 3, "datasets.nbody.source.coarsen: 3, of a mesh of 32 cells; expected one of 1, 2, 4, 8"),
+        (f"{D}/source/coarsen", 2, "experiments.vnet.crops.scale_factor: 1, as the model makes it, but the input of sample '0000' has edges (16, 16, 16), its target (32, 32, 32)"),
+        (E, SUPER | {"model": {"name": "stylegan2_generator", "scale": 4}}, "experiments.vnet.crops.scale_factor: 4, as the model makes it, but the input of sample '0000' has edges (32, 32, 32), its target (32, 32, 32)"),
+        (E, SUPER | {"crops": {"size": 16, "scale_factor": 4}}, "experiments.vnet.crops.scale_factor: 4, but the model makes 2 voxels of each, along an axis; expected 2"),
         (f"{D}/source/redshift", -0.5, "datasets.nbody.source.redshift: got -0.5; expected a number from 0 to 1000"),
         (f"{D}/source/omega_b", 0.4, "datasets.nbody.source.omega_b: 0.4; expected less than omega_m, which is 0.3175"),
         (f"{D}/folds", {"given": [["0000", "0001"], ["0001"]]}, "datasets.nbody.folds: in more than one place: '0001'"),

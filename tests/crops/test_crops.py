@@ -26,6 +26,7 @@ class Fake:
     id: str
     space: tuple
     periodic: bool = True
+    fields = ("input", "target")
 
     def shape(self, field):
         return (1, *self.space)

@@ -1,14 +1,10 @@
 """The exported file gives, where there is no m2m_core, the fields that inference gave; and it refuses others."""
 
 import json
-import logging
-import subprocess
-import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -25,79 +21,18 @@ from m2m_core.export import stage
 from m2m_core.export.emulate import load
 from m2m_core.export.normalize import Linear, Normal, normal
 from m2m_core.export.program import Exportable, save
-from m2m_core.export.stage import export
 from m2m_core.files import digest
-from m2m_core.inference import predict
 from m2m_core.models.weights import load_weights
 from m2m_core.physics.cosmology import growth, growth_rate, hubble
 from m2m_core.stages import Stages
 from m2m_core.tasks.protocol import build
 from m2m_core.tasks.study import read_study
-from m2m_core.training.tracking import Tracker
 from tests.config.making import small
-from tests.tasks.pipeline import Files, training
-from tests.tasks.studies import fields
+from tests.export.outside import exported, made, model, outside
 
 torch.set_num_threads(1)
-logging.getLogger("torch.__trace").setLevel(logging.CRITICAL)  # pytest would collect every line of it
 
-OUTSIDE = """
-import sys
-sys.path.insert(0, ".")
-import numpy as np, torch
-from emulate import load
-torch.set_num_threads(1)
-emulate, about = load("emulator.pt2")
-with np.load("inputs.npz") as inputs:
-    physics = dict(zip(("redshift", "omega_m"), inputs["physics"].tolist()))
-    out = {name: emulate(inputs[name], **physics).numpy() for name in inputs.files if name != "physics"}
-assert not [name for name in sys.modules if name.startswith(("m2m_core", "safetensors", "pydantic"))]
-np.savez("outputs.npz", **out)
-"""
 DISPLACED = {"quantities": {"input": "displacement", "target": "displacement"}, "redshift": 1.0, "omega_m": 0.25}
-
-
-def exported(files, path):
-    settings = {"task": "field_to_field", "experiment": "e", "inference": files.experiment["inference"]}
-    return export(settings, files, str(path), files.fold, files.job)
-
-
-def made(folder, space, source=None, channels=None, count=6, **changes):
-    """The files of a fold, trained, predicted and exported."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Tracker, "pictures", lambda *_: None)
-        catalogue = fields(folder, count, space, channels, **(source or {}))
-        files = Files(folder / "run", catalogue, fold=1, **changes)
-        training(files, epochs=1)
-    predict({"inference": files.experiment["inference"]}, files, str(files.predictions), files.fold, files.job)
-    files.emulator = folder / "emulator.pt2"
-    files.line = exported(files, files.emulator)
-    files.catalogue_read = catalogue
-    return files
-
-
-def unpacked(files, folder):
-    """A folder with the emulator and its own loader, and nothing else."""
-    folder.mkdir()
-    (folder / "emulator.pt2").write_bytes(files.emulator.read_bytes())
-    with zipfile.ZipFile(files.emulator) as file:
-        (folder / "emulate.py").write_bytes(file.read("archive/extra/emulate.py"))
-    return folder
-
-
-def outside(files, folder):
-    """What the file predicts in a Python that cannot import the library, beside what inference predicted."""
-    unpacked(files, folder)
-    samples = files.catalogue_read.held_out(files.fold)
-    inputs = {sample.id: Fields().whole(sample, "input") for sample in samples}
-    np.savez(folder / "inputs.npz", **inputs, physics=[samples[0].redshift, samples[0].omega_m])
-    subprocess.run([sys.executable, "-I", "-c", OUTSIDE], cwd=folder, check=True)
-    with np.load(folder / "outputs.npz") as outputs, h5py.File(files.predictions) as predictions:
-        return [(outputs[sample.id], predictions[sample.id][...]) for sample in samples]
-
-
-def model(name="vnet", padding="periodic", **options):
-    return {"name": name, "width": 2, "depth": 1, "padding": padding, **options}
 
 
 BOTH, LOG = ("input", "target"), {"transform": "log1p", "scaling": "identity"}

@@ -184,8 +184,11 @@ def test_c13_options_of_a_model():
     assert refused(changed(f"{E}/model", {"name": "unet", "widht": 3})) == (
         "experiments.vnet.model.widht: 'unet' has no such key; did you mean 'width'?"
     )
-    assert refused(changed(f"{D}/source", {"kind": "npy", "input": "x"})).startswith(
-        "datasets.nbody.source.target: missing"
+    assert refused(changed(f"{D}/source", {"kind": "npy", "target": "x"})).startswith(
+        "datasets.nbody.source.input: missing"
+    )
+    assert at_the_door(changed(f"{D}/source", {"kind": "npy", "input": "x"})).startswith(
+        "experiments.vnet.dataset: 'nbody' has no source.target to learn from; expected"
     )
     assert "model.width: got 'a'" in refused(changed(f"{E}/model", {"name": "unet", "width": "a"}))
 

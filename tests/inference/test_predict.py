@@ -12,7 +12,7 @@ import torch
 
 from m2m_core.data import predictions
 from m2m_core.errors import DataError, Diverged, RunError
-from m2m_core.inference import predict
+from m2m_core.inference.stage import predict
 from m2m_core.models.weights import load_weights
 from m2m_core.tasks.protocol import build
 from m2m_core.tasks.study import read_study
@@ -65,6 +65,28 @@ def test_tiles_change_the_memory_and_not_the_result(trained, tmp_path):
     for name in by_task(trained):
         one, other = (predictions.read(tmp_path / f"{file}.h5", name) for file in ("whole", "tiles"))
         np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_tiles_that_overlap_change_nothing_that_a_network_without_boundaries_predicts(trained, tmp_path):
+    run(trained, tmp_path / "tiles.h5", tile=4)
+    run(trained, tmp_path / "blended.h5", tile=4, overlap=[2, 0, 2])
+    run(trained, tmp_path / "whole.h5", overlap=2)  # of one tile there is nothing to blend
+    for name, values in by_task(trained).items():
+        one, other = (predictions.read(tmp_path / f"{file}.h5", name) for file in ("tiles", "blended"))
+        np.testing.assert_allclose(one, other, atol=1e-5)
+        assert np.array_equal(predictions.read(tmp_path / "whole.h5", name), values)
+
+
+def test_tiles_that_overlap_smooth_the_boundaries_of_a_network_that_has_some(tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tracker, "pictures", lambda *_: None)
+        files = Files(tmp_path / "run", fields(tmp_path), model={"padding": "zero"}, crops={"size": 4})
+        training(files, epochs=1)
+    run(files, tmp_path / "tiles.h5", tile=4)
+    run(files, tmp_path / "blended.h5", tile=4, overlap=2)
+    name = next(iter(by_task(files)))
+    one, other = (predictions.read(tmp_path / f"{file}.h5", name) for file in ("tiles", "blended"))
+    assert one.shape == other.shape and np.abs(one - other).max() > 1e-3
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

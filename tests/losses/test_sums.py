@@ -302,7 +302,7 @@ def test_masked_voxels_and_half_precision_do_not_disturb(tmp_path):
             values[0, 1, 2, 3] = np.nan
             np.save(parts[0].file, values)
     task = task_of(catalogue, loss=EVERYTHING, normalize={"target": "standardise"})
-    task.masked = task.fields.mask = True
+    task.masked = task.examples.masked = task.fields.mask = True
     batch = task.collate([task.item(example, None) for example in task.samples().fit])
     with torch.autocast("cpu", torch.bfloat16):
         scalars = task.step(batch)

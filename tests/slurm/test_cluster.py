@@ -116,7 +116,7 @@ def test_a_driver_that_was_killed(project, reference):
 def test_the_demo_fills_the_cluster(cluster):
     shutil.copy2(TOP / "config/config.yaml", cluster.folder / "config/config.yaml")
     shorter = cluster.folder / "shorter.yaml"
-    shorter.write_text("experiments: {vnet: {training: {epochs: 4}}}\n")
+    shorter.write_text("experiments: {vnet: {training: {epochs: 1}}}\n")
     output = cluster.run("--configfile", shorter.name)
     assert "The report is at" in output and cluster.path("report.html").exists()
     groups = {path.name for path in cluster.path("slurm_logs").iterdir()}

@@ -14,7 +14,7 @@ __all__ = ["Files", "training"]
 
 RUNNING = ("workers", "save_steps", "save_minutes", "keep", "gpus", "nodes", "threads", "checkpoint_activations",
            "detect_anomaly")  # fmt: skip
-PRIVATE = ("dataset", "evaluation", "inference")
+PRIVATE = ("dataset", "evaluation", "inference", "tracking")
 
 
 class Files(SimpleNamespace):
@@ -48,6 +48,6 @@ def training(files: Files, **changed) -> str:
     settings = {key: value for key, value in files.experiment.items() if key not in PRIVATE} | {"code": "c0de"}
     everything = files.experiment["training"] | changed
     settings["training"] = {key: value for key, value in everything.items() if key not in RUNNING}
-    running = {key: files.experiment[key] for key in ("inference", "evaluation")}
+    running = {key: files.experiment[key] for key in ("inference", "evaluation", "tracking")}
     running["training"] = {key: everything[key] for key in RUNNING} | {"threads": 1}
     return train(settings, running, files, files, files.fold, files.job)

@@ -66,16 +66,22 @@ def experiment(task: str | dict = "field_to_field", **changes) -> dict:
     )
 
 
-def fields(folder: Path, count: int = 6, space: tuple = (8, 8, 8), channels: dict | None = None, **source) -> Catalogue:
-    """The catalogue of `count` samples in 3 folds; channels: field -> number of them, or part -> number of them."""
+def fields(
+    folder: Path, count: int = 6, space: tuple = (8, 8, 8), channels: dict | None = None, scale: int = 1, **source
+) -> Catalogue:
+    """The catalogue of `count` samples in 3 folds; channels: field -> number of them, or part -> number of them.
+
+    space: of the input; all else is `scale` times as fine
+    """
     channels = channels or {"input": 3, "target": 3}
     patterns = {}
     for field, parts in channels.items():
         named = parts if isinstance(parts, dict) else {field: parts}
+        edges = space if field == "input" else tuple(scale * n for n in space)
         for part, number in named.items():
             (folder / field).mkdir(parents=True, exist_ok=True)
             for n in range(count):
-                values = np.random.default_rng([n, *map(ord, part)]).standard_normal((number, *space), "f4")
+                values = np.random.default_rng([n, *map(ord, part)]).standard_normal((number, *edges), "f4")
                 np.save(folder / field / f"{part}-{n}.npy", values)
         globs = {part: f"{folder}/{field}/{part}-{{id}}.npy" for part in named}
         patterns[field] = globs if isinstance(parts, dict) else globs[field]

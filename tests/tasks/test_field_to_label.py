@@ -10,7 +10,7 @@ from m2m_core.data import predictions
 from m2m_core.data.catalogue import Catalogue
 from m2m_core.errors import DataError
 from m2m_core.evaluation import evaluate
-from m2m_core.inference import predict
+from m2m_core.inference.stage import predict
 from m2m_core.metrics import judging, table
 from m2m_core.models.weights import load_weights
 from m2m_core.tasks.protocol import build

@@ -24,6 +24,7 @@ from tests.training.ranks import Line, together
 from tests.training.toys import VALIDATION, Toy, column, same, stop_at, weights
 
 ROOT = Path(__file__).parents[2]
+THREE = pytest.param(3, 0, marks=pytest.mark.long)
 MEASURED = {"validation": VALIDATION, "ema": 0.9, "batch_size": 3}
 torch.set_num_threads(1)
 
@@ -68,7 +69,7 @@ def alone(tmp_path_factory):
     return together(folder, gpus=1, schedule={"name": "plateau", "patience": 1}, **MEASURED), folder
 
 
-@pytest.mark.parametrize("gpus, workers", [(2, 0), (3, 0), (2, 1)])
+@pytest.mark.parametrize("gpus, workers", [(2, 0), THREE, (2, 1)])
 def test_parts_of_a_batch_make_the_whole(alone, tmp_path, gpus, workers):
     reference, folder = alone  # batches of 3, 3 and 1: with three processes, two have nothing in the last
     schedule = {"name": "plateau", "patience": 1}
@@ -165,7 +166,7 @@ def test_buckets_hold_neighbours_of_one_type():
 # ---- stopping and going on
 
 
-@pytest.mark.parametrize("toy", ["Line", "Stateful", "Halved"])
+@pytest.mark.parametrize("toy", [pytest.param("Line", marks=pytest.mark.long), "Stateful", "Halved"])
 def test_a_stopped_run_ends_with_the_bits_of_an_uninterrupted_one(tmp_path, toy):
     common = {**MEASURED, "save_steps": 5, "workers": 0}
     reference = together(tmp_path / "whole", toy, **common)
@@ -234,8 +235,20 @@ def gone(group, seconds=15.0):
     return False
 
 
+SIGNALLED = {"epochs": 20, "save_steps": 3, **MEASURED}
+
+
+@pytest.fixture(scope="module")
+def in_peace(tmp_path_factory):
+    """What the training that gets signals comes to without any."""
+    folder = tmp_path_factory.mktemp("in peace")
+    with pytest.MonkeyPatch.context() as context:
+        context.setenv("RANK_OF_TEST", "0")
+        return SimpleNamespace(folder=folder, loop=together(folder, **SIGNALLED))
+
+
 @pytest.mark.parametrize("whom", ["first", "another", "all"])
-def test_a_signal_to_any_ends_all_at_one_step(tmp_path, whom):
+def test_a_signal_to_any_ends_all_at_one_step(in_peace, tmp_path, whom):
     process, pids = start(tmp_path / "cut", gpus=2, epochs=20)
     assert len(pids) == 1
     for pid in {"first": [process.pid], "another": pids, "all": [process.pid, *pids]}[whom]:
@@ -244,13 +257,12 @@ def test_a_signal_to_any_ends_all_at_one_step(tmp_path, whom):
     assert process.returncode == 143 and re.match(r"Stopped: stopped at step \d+ of 60, saved", output)
     assert gone(process.pid)
     assert 0 < torch.load(tmp_path / "cut" / "last.pt", weights_only=True)["step"] < 60
-    common = {"epochs": 20, "save_steps": 3, **MEASURED}
-    reference, loop = (together(tmp_path / name, **common) for name in ("whole", "cut"))
-    assert same(weights(reference.task), weights(loop.task))
-    assert column(tmp_path / "cut", "loss") == column(tmp_path / "whole", "loss")
+    loop = together(tmp_path / "cut", **SIGNALLED)
+    assert same(weights(in_peace.loop.task), weights(loop.task))
+    assert column(tmp_path / "cut", "loss") == column(in_peace.folder, "loss")
 
 
-@pytest.mark.parametrize("gpus, workers", [(3, 0), (2, 1)])
+@pytest.mark.parametrize("gpus, workers", [THREE, (2, 1)])
 def test_a_killed_process_ends_all_with_its_signal(tmp_path, gpus, workers):
     process, pids = start(tmp_path, gpus=gpus, workers=workers)
     os.kill(pids[0], signal.SIGKILL)
@@ -263,7 +275,7 @@ def test_a_killed_process_ends_all_with_its_signal(tmp_path, gpus, workers):
     assert gone(process.pid)
 
 
-@pytest.mark.parametrize("gpus, workers", [(3, 0), (2, 1)])
+@pytest.mark.parametrize("gpus, workers", [THREE, (2, 1)])
 def test_nothing_outlives_a_killed_first_process(tmp_path, gpus, workers):
     process, pids = start(tmp_path, gpus=gpus, workers=workers)
     os.kill(process.pid, signal.SIGKILL)
@@ -284,7 +296,7 @@ def test_a_process_that_waits_on_its_gpu_for_a_lost_one_is_ended(monkeypatch):
 # ---- errors of the others
 
 
-@pytest.mark.parametrize("gpus", [2, 3])
+@pytest.mark.parametrize("gpus", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_a_bad_example_of_any_keeps_its_one_line(tmp_path, gpus):
     with pytest.raises(DataError) as error:
         together(tmp_path, "Damaged", gpus=gpus, batch_size=3)

@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 
 from m2m_core.errors import ConfigError, DataError
-from m2m_core.inference import predict
+from m2m_core.inference.stage import predict
 from m2m_core.models.map2map import names
 from m2m_core.tasks.protocol import build
 from m2m_core.training.loop import Loop, fit

@@ -122,7 +122,8 @@ def column(folder, name):
 
 def settings(schedule: dict | None = None, **training) -> dict:
     """The settings of a training of few steps."""
-    return {"training": SETTINGS | training, "schedule": schedule or {"name": "constant"}}
+    tracking = [{"name": "tensorboard"}]
+    return {"training": SETTINGS | training, "schedule": schedule or {"name": "constant"}, "tracking": tracking}
 
 
 def train(folder, task=None, on_step=None, say=None, schedule=None, **training):

@@ -11,7 +11,7 @@ from m2m_core.models import is_styled
 
 from .conftest import TINY
 
-CHOICES = ("source", "task", "model", "loss", "optimizer", "schedule", "evaluation", "sections")
+CHOICES = ("source", "task", "model", "loss", "optimizer", "schedule", "evaluation", "sections", "tracking")
 REQUIRED = {"multistep": {"milestones": [7]}}  # options without a default
 MODEL = {"depth": 1, "width": 2, "padding": "periodic"}
 FILES = {"kind": "npy", "input": "data/in_*.npy", "target": "data/out_*.npy"}
@@ -75,8 +75,21 @@ def _of_labels() -> dict:
     }
 
 
+def _trackers() -> dict:
+    """Every tracker, instead of none and with each of its options."""
+    place, wandb = "experiments.tiny.tracking", {"name": "wandb", "mode": "disabled"}
+    options = {"project": "mine", "entity": "us", "mode": "offline"}
+    named = {
+        f"tracking.{name}.name": (place, [], [one])
+        for name, one in {"tensorboard": "tensorboard", "wandb": wandb}.items()
+    }
+    return named | {
+        f"tracking.wandb.{key}": (place, [wandb], [{**wandb, key: value}]) for key, value in options.items()
+    }
+
+
 # Keys whose value says nothing about another that would do: (path, before, after), None leaves it out.
-SPECIAL = _scalings() | _of_labels() | {
+SPECIAL = _scalings() | _trackers() | _of_labels() | {
     "datasets": ("datasets.other", None, {"source": {"kind": "nbody"}}),
     "source.nbody.kind": ("datasets.boxes.source", FILES, TINY["datasets"]["boxes"]["source"]),
     "source.npy.kind": ("datasets.boxes.source", {**FILES, "kind": "hdf5"}, FILES),
@@ -111,6 +124,13 @@ SPECIAL = _scalings() | _of_labels() | {
         {"path": "data/one.pt", "strict": False},
     ),
     "training.device": ("experiments.tiny.training.device", "auto", "cpu"),
+    "predictions.experiment": ("predictions.new.experiment", "tiny", "again"),
+    "predictions.dataset": ("predictions.new.dataset", "other", "third"),
+    "predictions.folds": ("predictions.new.folds", [0], [0, 1]),
+    "predictions.cell_tolerance": ("predictions.new.cell_tolerance", None, 0.5),
+    "predictions.write.kind": ("predictions.held.write", "npy", "hdf5"),
+    "predictions.write.path": ("predictions.held.write", {"kind": "npy"}, {"kind": "npy", "path": "{id}_out.npy"}),
+    "predictions.write.dtype": ("predictions.held.write", {"kind": "npy"}, {"kind": "npy", "dtype": "float64"}),
     "ablations.of": ("ablations.width.of", "tiny", "wide"),
     "ablations.vary": ("ablations.width.vary", {"model.width": [3]}, {"model.width": [3, 4]}),
     "ablations.variants": ("ablations.width", _by_name("narrow"), _by_name("narrow", "wide")),
@@ -152,9 +172,17 @@ def base(path: str) -> dict:
     tiny = raw["experiments"]["tiny"]
     raw["experiments"]["beside"] = {**copy.deepcopy(tiny), "dataset": "other"}
     parts = chosen(path).split(".")
+    raw["predictions"] = {"held": {"experiment": "tiny", "folds": [0], "write": "npy"}}
+    if parts[0] not in ("datasets", "source", "dataset"):
+        raw["predictions"]["new"] = {"experiment": "tiny", "dataset": "other", "folds": [0]}
+    if parts[0] == "predictions":
+        raw["datasets"]["third"] = copy.deepcopy(raw["datasets"]["other"])
+        raw["predictions"]["more"] = {"experiment": "tiny", "dataset": "third"}
+        raw["experiments"]["again"] = {**copy.deepcopy(tiny), "loss": "mae"}
     if told := _labels_of(parts):
         raw["datasets"]["boxes"]["source"] = dict(GRAVITY)
         tiny.update(task=told, crops={"kind": "slices"}, model="racoon", normalize={"input": "standardise"})
+        del raw["predictions"]
     if parts[0] in ("datasets", "source") or told:  # what tells labels is not exported, and nothing beside it
         del raw["datasets"]["other"], raw["experiments"]["beside"]
     if parts[0] == "source" and parts[1] != "nbody":

@@ -121,6 +121,7 @@ def test_when_a_fold_fails_the_others_are_finished_and_reported(project):
     for checkpoint in project.path("experiments/tiny/fold-1/training").glob("*/last.pt"):
         checkpoint.write_bytes(b"torn")
     project.config["experiments"]["tiny"]["training"]["epochs"] = 4
+    project.config["experiments"]["tiny"]["evaluation"] = ["mean_square_error"]
     project.save()
     output = project.run(expected=4)
     assert "training tiny 1: error: " in output and "last.pt: not a readable checkpoint" in output

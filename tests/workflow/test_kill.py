@@ -48,7 +48,7 @@ def project(longer, tmp_path):
     return longer.copied(tmp_path / "a copy")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_killed_training_goes_on_to_the_same_bits(project, reference, number):
     process = project.start("--until", "training")
     deadline = time.monotonic() + 120

@@ -18,6 +18,10 @@ COLUMN = {  # rules that stand in the column of another
     "comparison": "figure",
     "trials": "figure",
     "emulator": "export",
+    "admission": "prediction",
+    "ensemble": "prediction",
+    "writing": "prediction",
+    "predict": "prediction",
     "archive_with_predictions": "archive",
 }
 ONE_VALUE = {"task.name"}  # another task needs another network as well, hence no edit of it alone

@@ -154,7 +154,7 @@ def test_overrides_plugins_and_predictions_are_packed(project, tmp_path):
         "plugins": [str(plugin)],
         "results": str(results),
         "datasets": {"boxes": {"folds": {"run": [0]}}},
-        "experiments": {"tiny": {"training": {"epochs": 1}}},
+        "experiments": {"tiny": {"training": {"epochs": 1}, "evaluation": ["power_spectrum"]}},
         "ablations": {"width": {"of": "tiny", "vary": {"model.width": [2, 3]}}},
     }
     (project.folder / "overlay.yaml").write_text(yaml.safe_dump(overlay))

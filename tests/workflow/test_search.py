@@ -82,6 +82,7 @@ def test_an_ablation_and_a_search_end_in_the_report_and_the_best_is_one_overlay_
     longer = {"of": "tiny", "variants": {"longer": {"training": {"epochs": 4}}, "robust": {"loss": "huber"}}}
     project.config["ablations"] = {"named": longer, "tuned": {**SEARCH, "search": {"trials": 2}}}
     project.config["datasets"]["boxes"]["folds"]["run"] = [0]
+    project.config["experiments"]["tiny"]["evaluation"] = ["mean_square_error"]
     project.save()
     stale = project.stale()
     assert stale["search"] == stale["trials"] == stale["comparison"] == 1 and stale["training"] == 2
@@ -103,7 +104,7 @@ def test_an_ablation_and_a_search_end_in_the_report_and_the_best_is_one_overlay_
     assert stale["training"] == stale["inference"] == stale["evaluation"] == 1 and "search" not in stale
     assert "named-longer" not in stale and f"tuned-best-{name}".startswith("tuned-best-trial-")
 
-    project.config["experiments"]["tiny"]["evaluation"] = ["mean_square_error"]
+    project.config["experiments"]["tiny"]["evaluation"] = ["power_spectrum"]
     project.save()
     assert "search" not in project.stale() and "trials" not in project.stale()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yte
 
 from m2m_core import yamlfile
 
@@ -45,6 +46,20 @@ def test_the_slurm_profile_dry_runs(project):
     (project.folder / "slurm").symlink_to("workflow/profiles/slurm")
     output = project.run("-n", "--profile", "slurm", "--forceall")
     assert "training" in output
+
+
+def test_every_rule_that_takes_a_gpu_goes_where_gpus_are():
+    with open(TOP / "workflow/profiles/slurm/config.v9+.yaml") as stream:
+        profile = yte.process_yaml(stream)
+    text = "\n".join(path.read_text() for path in (TOP / "workflow/rules").glob("*.smk"))
+    rules = re.split(r"^rule ", text, flags=re.M)[1:]
+    given = {rule.partition(":")[0] for rule in rules if "gpu=" in rule}
+    asked = {name for name, resources in profile["set-resources"].items() if "gpu" in resources}
+    assert {"training", "search"} <= given
+    for name in sorted(given | asked):
+        assert profile["set-resources"][name]["slurm_partition"] == "gpu", name
+    for name in sorted(given):
+        assert "--signal=TERM@120" in profile["set-resources"][name]["slurm_extra"], name
 
 
 def test_the_linter_has_nothing_to_say(project):

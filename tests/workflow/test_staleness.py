@@ -16,7 +16,7 @@ from .test_matrix import GROUPS, columns, table
 
 pytestmark = pytest.mark.workflow
 
-ASKED = {"search", "export", "archive"}  # columns of stages that the tiny study has not run; see test_matrix
+ASKED = {"search", "export", "archive", "prediction"}  # columns of stages that the tiny study has not; see test_matrix
 KEYS = {  # a key of each row, with another value
     "source": ("datasets.boxes.source.seed", 9),
     "folds": ("datasets.boxes.folds.seed", 9),
@@ -32,7 +32,7 @@ KEYS = {  # a key of each row, with another value
     "training.workers": ("experiments.tiny.training.workers", 1),
     "results": ("results", "elsewhere"),
 }
-ALONE = {"dataset", "ablations.search"}  # rows that need more than the tiny study: see test_matrix
+ALONE = {"dataset", "ablations.search", "predictions"}  # rows that need more than the tiny study: see test_matrix
 WORDS = {
     "source": "catalogue boxes: datasets.boxes.source.seed 1 -> 9",
     "folds": "catalogue boxes: datasets.boxes.folds.seed 0 -> 9",
@@ -112,18 +112,17 @@ def test_every_row_of_code_is_tried():
 
 
 def graph(project: Project) -> dict:
-    """All jobs of the project with a search beside, those that run when asked for as well."""
+    """All jobs of the project with a search and a prediction beside, those that run when asked for as well."""
+    more = {"ablations": {"tuned": SEARCH}, "predictions": {"held": {"experiment": "tiny", "write": "npy"}}}
     with plans.processes(1) as pool:
-        (jobs,) = pool.submit(
-            plans.graphs, project.folder, [project.config | {"ablations": {"tuned": SEARCH}}]
-        ).result()
+        (jobs,) = pool.submit(plans.graphs, project.folder, [project.config | more]).result()
     project.save()
     return jobs
 
 
-def stale(folder: Path) -> tuple[dict[str, int], list[str]]:
+def stale(folder: Path, *arguments: str) -> tuple[dict[str, int], list[str]]:
     with plans.processes(1) as pool:
-        return pool.submit(plans.stale, folder).result()
+        return pool.submit(plans.stale, folder, *arguments).result()
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ HOME = Path(workflow.basedir).parent
 sys.path.insert(0, str(HOME))
 
 from m2m_core import config as m2m_config
-from m2m_core import door, driver, memory
+from m2m_core import admission, door, driver, memory
 from m2m_core.archive.contents import Portable, code_digest
 from m2m_core.data import shards
 from m2m_core.data.sources import dated, inventory, places
@@ -85,6 +85,12 @@ TRIALS = f"{ABLATION}/trials.csv"
 BEST = f"{ABLATION}/best.yaml"
 SEARCH_STATE = f"{ABLATION}/search"
 SEARCH_FIGURE = f"{ABLATION}/search.svg"
+APPLIED = f"{RESULTS}/predictions/{{prediction}}"
+ADMITTED = f"{APPLIED}/samples.csv"
+PREDICTED = f"{APPLIED}/fold-{{fold}}.h5"
+MEAN = f"{APPLIED}/mean.h5"
+SPREAD = f"{APPLIED}/spread.h5"
+WRITTEN = f"{APPLIED}/files"
 REPORT = f"{RESULTS}/report.html"
 ARCHIVE = f"{RESULTS}/archive.zip"
 ARCHIVE_WITH_PREDICTIONS = f"{RESULTS}/archive-with-predictions.zip"
@@ -102,6 +108,7 @@ wildcard_constraints:
     dataset="[a-z0-9][a-z0-9_-]*",
     experiment="[a-z0-9][a-z0-9_-]*",
     ablation="[a-z0-9][a-z0-9_-]*",
+    prediction="[a-z0-9][a-z0-9_-]*",
     transform="[a-z0-9_-]+",
     figure="[a-z0-9_]+",
     sample="[A-Za-z0-9][A-Za-z0-9._-]*",
@@ -246,6 +253,54 @@ def family_settings(wildcards):
     """An ablation for its figure: the base and what is made of it."""
     family = [described(name) for name in STAGES.family(wildcards.ablation)]
     return signed("comparison", {**STAGES.comparison(), "experiments": family})
+
+
+def of_learnt(**paths):
+    """The named inputs of a rule that has the wildcard `prediction`, and perhaps `fold`: of what was trained."""
+
+    @quick
+    def inputs(wildcards):
+        name, fold = CONFIG.predictions[wildcards.prediction].experiment, wildcards.get("fold", "")
+        return {key: place(path, name).replace("{fold}", fold) for key, path in paths.items()}
+
+    return inputs
+
+
+@quick
+def predicted_samples(wildcards):
+    """The catalogue of what is predicted."""
+    chosen = CONFIG.predictions[wildcards.prediction]
+    return CATALOGUE.format(dataset=chosen.dataset or dataset_of(chosen.experiment))
+
+
+def each_model(path):
+    """A file of each of the models that predict."""
+    return quick(lambda w: [path.format(prediction=w.prediction, fold=k) for k in STAGES.models(w.prediction)])
+
+
+def final(name):
+    """The predictions to be used: of new samples those of the only model or the mean, else of each fold its own."""
+    chosen, folds = CONFIG.predictions[name], STAGES.models(name)
+    if chosen.dataset is None:
+        return [place(PREDICTIONS, chosen.experiment).replace("{fold}", str(k)) for k in folds]
+    if len(folds) == 1:
+        return [PREDICTED.format(prediction=name, fold=folds[0])]
+    return [MEAN.format(prediction=name)]
+
+
+def predicted(wildcards=None):
+    """Everything that `predictions` asks for."""
+    files = []
+    for name, chosen in CONFIG.predictions.items():
+        files += final(name)
+        files += [SPREAD.format(prediction=name)] if files[-1].endswith("/mean.h5") else []
+        files += [WRITTEN.format(prediction=name)] if chosen.write else []
+    return files
+
+
+@quick
+def verify_of_predicted(wildcards, threads):
+    return CONFIG.datasets[CONFIG.predictions[wildcards.prediction].dataset].verify
 
 
 SEARCHES = {
@@ -399,6 +454,11 @@ def running(wildcards, threads):
 def verify_of(wildcards, threads):
     """As above."""
     return CONFIG.datasets[dataset_of(wildcards.experiment)].verify
+
+
+if CONFIG.predictions:
+    read = {name: files_in(name) for name in CONFIG.datasets}
+    or_exit("config", admission.refuse_own, f"{RESULTS}/predictions", read)
 
 
 def begin():

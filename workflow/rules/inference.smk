@@ -14,3 +14,80 @@ rule inference:
         verify=verify_of,
     script:
         "../scripts/inference.py"
+
+
+# New samples: checked as soon as their catalogue is there, before anything that takes long.
+rule admission:
+    input:
+        unpack(of_learnt(catalogue=CATALOGUE)),
+        samples=predicted_samples,
+    output:
+        ADMITTED,
+    log:
+        f"{LOGS}/admission/{{prediction}}.log",
+    conda:
+        ENVIRONMENT
+    priority: 1
+    params:
+        settings=settings("admission"),
+    script:
+        "../scripts/admission.py"
+
+
+rule prediction:
+    input:
+        unpack(of_learnt(catalogue=CATALOGUE, statistics=STATISTICS, crops=CROPS, model=MODEL, record=RECORD)),
+        samples=predicted_samples,
+        admitted=ADMITTED,
+    output:
+        PREDICTED,
+    log:
+        f"{LOGS}/prediction/{{prediction}}/fold-{{fold}}.log",
+    conda:
+        ENVIRONMENT
+    threads: 8
+    params:
+        settings=settings("prediction"),
+        verify=verify_of_predicted,
+    script:
+        "../scripts/prediction.py"
+
+
+rule ensemble:
+    input:
+        each_model(PREDICTED),
+    output:
+        mean=MEAN,
+        spread=SPREAD,
+    log:
+        f"{LOGS}/ensemble/{{prediction}}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        settings=settings("ensemble"),
+    script:
+        "../scripts/ensemble.py"
+
+
+# Files for other programs, in a folder that belongs to the workflow: it is emptied before they are written anew.
+rule writing:
+    input:
+        unpack(of_learnt(catalogue=CATALOGUE)),
+        samples=predicted_samples,
+        predictions=lambda w: final(w.prediction),
+    output:
+        directory(WRITTEN),
+    log:
+        f"{LOGS}/writing/{{prediction}}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        settings=settings("writing"),
+    script:
+        "../scripts/writing.py"
+
+
+rule predict:
+    input:
+        predicted,
+    localrule: True

@@ -13,7 +13,7 @@ rule search:
         ENVIRONMENT
     threads: lambda w: base_of(w.ablation).training.threads or 8
     resources:
-        gpu=1,
+        gpu=lambda w: 0 if base_of(w.ablation).training.device == "cpu" else 1,
     params:
         settings=settings("search"),
         running=searching,

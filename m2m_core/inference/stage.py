@@ -1,18 +1,19 @@
-"""The inference stage: the held-out samples of a fold, whole, streamed to HDF5 block by block."""
+"""The inference stage: held-out samples, or new ones, whole, streamed to HDF5 block by block."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
-from .data import predictions
-from .data.fields import verify
-from .models import devices
-from .models.weights import load_weights
-from .tasks.protocol import build
-from .tasks.study import read_record, read_study
+from ..data import predictions
+from ..data.catalogue import Catalogue, Sample
+from ..data.fields import verify
+from ..models import devices
+from ..models.weights import load_weights
+from ..tasks.protocol import Task, build
+from ..tasks.study import read_record, read_study
 
-__all__ = ["predict"]
+__all__ = ["predict", "predict_new"]
 
 
 def predict(settings: Mapping[str, Any], files: Any, output: str, fold: int, job: Any) -> str:
@@ -21,6 +22,18 @@ def predict(settings: Mapping[str, Any], files: Any, output: str, fold: int, job
     Memory grows with a tile, time with the voxels and the halo. Raises RunError when the weights are not those that
     training wrote. Returns a line about the result.
     """
+    task, record = _trained(settings, files, fold, job)
+    return _write(settings, task, record, task.samples().predict, output, job)
+
+
+def predict_new(settings: Mapping[str, Any], files: Any, output: str, fold: int, job: Any) -> str:
+    """As `predict`, of all samples of the catalogue `files.samples`, of which nothing is known but the input."""
+    task, record = _trained(settings, files, fold, job)
+    return _write(settings, task, record, Catalogue.read(files.samples).samples, output, job)
+
+
+def _trained(settings: Mapping[str, Any], files: Any, fold: int, job: Any) -> tuple[Task, dict[str, Any]]:
+    """The task with the weights of `fold`, and the record of their training."""
     torch.set_num_threads(job.threads)
     record = read_record(files.record)
     study = read_study({**record["settings"], "inference": settings["inference"]}, files, fold)
@@ -29,7 +42,17 @@ def predict(settings: Mapping[str, Any], files: Any, output: str, fold: int, job
     device = devices.choose("auto")
     for module in task.modules.values():
         module.to(device).eval()
-    samples = task.samples().predict
+    return task, record
+
+
+def _write(
+    settings: Mapping[str, Any],
+    task: Task,
+    record: Mapping[str, Any],
+    samples: Sequence[Sample],
+    output: str,
+    job: Any,
+) -> str:
     verify(samples, job.params.verify)
     attributes = {"model": record["sha256"], "identity": record["identity"]}
     memory = devices.memory_errors("lower inference.tile, or crops.size")
