@@ -97,6 +97,7 @@ def _of_cubes() -> dict:
     return {
         "source.gravity.kind": (place, CUBES, GRAVITY),
         "source.gravity.mesh": (f"{place}.mesh", 32, 64),
+        "source.gravity.samples": (f"{place}.samples", 6, 8),
         "source.cubes.kind": (place, GRAVITY, CUBES),
         "source.cubes.input": (f"{place}.input", CUBES["input"], "data/{seed}_{theory}_?.npy"),
         "source.cubes.labels": (f"{place}.labels", CUBES["labels"], {"gr": {"theory": ["newton", "gr"]}}),
