@@ -29,6 +29,9 @@ ASKED = {  # of labels: what they are -> the task
     "regression": {"name": "field_to_label", "labels": ["sigma_8"], "answer": "regression"},
 }
 GRAVITY = {"kind": "gravity", "samples": 6, "mesh": 32}
+CUBES = {"kind": "cubes", "input": "data/{seed}_{theory}_{snapshot}.npy", "labels": {"gr": {"theory": "gr"}}}
+SNAPSHOTS = {"redshifts": {"a": 10.0, "b": 1.0}}
+LABELLED = {"gravity": GRAVITY, "cubes": CUBES}  # sources of fields with labels
 PLUGIN = """
 from m2m_core.registry import register
 @register("loss", "mine")
@@ -88,8 +91,25 @@ def _trackers() -> dict:
     }
 
 
+def _of_cubes() -> dict:
+    """Keys of the sources with labels."""
+    place, dated = "datasets.boxes.source", {**CUBES, **SNAPSHOTS}
+    return {
+        "source.gravity.kind": (place, CUBES, GRAVITY),
+        "source.gravity.mesh": (f"{place}.mesh", 32, 64),
+        "source.gravity.samples": (f"{place}.samples", 6, 8),
+        "source.cubes.kind": (place, GRAVITY, CUBES),
+        "source.cubes.input": (f"{place}.input", CUBES["input"], "data/{seed}_{theory}_?.npy"),
+        "source.cubes.labels": (f"{place}.labels", CUBES["labels"], {"gr": {"theory": ["newton", "gr"]}}),
+        "source.cubes.group": (f"{place}.group", "seed", "theory"),
+        "source.cubes.redshifts": (place, CUBES, dated),
+        "source.cubes.difference": (place, dated, {**dated, "difference": [10.0, 1.0]}),
+        "source.cubes.factors": (f"{place}.factors", None, {"theory": {"newton": 0.5}}),
+    }
+
+
 # Keys whose value says nothing about another that would do: (path, before, after), None leaves it out.
-SPECIAL = _scalings() | _trackers() | _of_labels() | {
+SPECIAL = _scalings() | _trackers() | _of_labels() | _of_cubes() | {
     "datasets": ("datasets.other", None, {"source": {"kind": "nbody"}}),
     "source.nbody.kind": ("datasets.boxes.source", FILES, TINY["datasets"]["boxes"]["source"]),
     "source.npy.kind": ("datasets.boxes.source", {**FILES, "kind": "hdf5"}, FILES),
@@ -180,12 +200,12 @@ def base(path: str) -> dict:
         raw["predictions"]["more"] = {"experiment": "tiny", "dataset": "third"}
         raw["experiments"]["again"] = {**copy.deepcopy(tiny), "loss": "mae"}
     if told := _labels_of(parts):
-        raw["datasets"]["boxes"]["source"] = dict(GRAVITY)
+        raw["datasets"]["boxes"]["source"] = copy.deepcopy(LABELLED.get(parts[1], GRAVITY))
         tiny.update(task=told, crops={"kind": "slices"}, model="racoon", normalize={"input": "standardise"})
         del raw["predictions"]
     if parts[0] in ("datasets", "source") or told:  # what tells labels is not exported, and nothing beside it
         del raw["datasets"]["other"], raw["experiments"]["beside"]
-    if parts[0] == "source" and parts[1] != "nbody":
+    if parts[0] == "source" and parts[1] not in ("nbody", *LABELLED):
         raw["datasets"]["boxes"]["source"] = {**FILES, "kind": parts[1]}
         tiny["model"]["padding"] = "zero"
     elif parts[0] == "normalize" and len(parts) > 2:
@@ -219,6 +239,8 @@ def _labels_of(parts: list[str]) -> dict | None:
     if parts[0] in kinds and len(parts) == 3 and parts[1] in registry.entries(kinds[parts[0]]):
         answer = registry.load("label_fit", parts[1])().kind if parts[0] == "loss" else "binary"
         return dict(ASKED[answer])
+    if parts[0] == "source" and parts[1] in LABELLED:
+        return dict(ASKED["binary"])
     is_own = parts[:2] == ["task", "field_to_label"] or parts in (
         ["crops", key] for key in ("kind", "axes", "thickness")
     )
@@ -323,6 +345,8 @@ def furnish(folder: Path) -> None:
     for i in range(4):
         for side in ("in", "out"):
             (folder / f"data/{side}_{i}.npy").write_bytes(b"nothing")
+    for name in ("0_gr_a", "0_gr_b", "0_newton_a", "0_newton_b"):
+        (folder / f"data/{name}.npy").write_bytes(b"nothing")
     (folder / "data/numbers.csv").write_text("id,sigma_8\n")
     for name in ("one", "other"):
         (folder / f"data/{name}.pt").write_bytes(name.encode())
