@@ -93,6 +93,9 @@ class Stages:
         keys["folds"].pop("run")
         keys.pop("verify")
         keys.pop("shard")
+        told = (e.task for e in self.config.experiments.values() if e.dataset == dataset)
+        if not chosen.has_target and any(family_of(task) is LABELS for task in told):
+            keys["tells"] = True  # labels: hence folds, though there is no target
         made = is_simulated(chosen)
         sources = [] if made else [find("source", keys["source"]["kind"])]
         return self._with_code(keys, "m2m_core.data.stage", *self._readers(dataset), *sources)

@@ -15,7 +15,8 @@ __all__ = ["find_samples", "make_catalogue"]
 def make_catalogue(settings: Mapping[str, Any], files: Sequence[str]) -> Catalogue:
     """The catalogue of a dataset: samples paired by id, every file read once, folds assigned.
 
-    Without targets nothing is ever held out, and all samples are in fold 0.
+    Without the targets that the source might have nothing is ever held out, and all samples are in fold 0, unless
+    labels are learnt: `settings["tells"]`.
 
     `files`: those of a simulator, and tables of samples that are inspected already; none for a source that is read
     here. Time grows with the bytes of all files that are. Raises DataError for anything that is wrong with a file,
@@ -23,7 +24,7 @@ def make_catalogue(settings: Mapping[str, Any], files: Sequence[str]) -> Catalog
     """
     samples = find_samples(settings["source"], files)
     wanted = settings["folds"]
-    if samples and all("target" not in sample.fields for sample in samples):
+    if settings["source"].get("target", "") is None and not settings.get("tells"):
         return build(samples, {sample.id: 0 for sample in samples}, settings["on_nonfinite"])
     if wanted["given"] is not None:
         places = folds.given([sample.id for sample in samples], wanted["given"])

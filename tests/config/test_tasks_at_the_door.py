@@ -107,3 +107,11 @@ def test_the_door_needs_no_torch(tmp_path):
     path.write_text(yaml.safe_dump({"datasets": {"d": {"source": GRAVITY}}, "experiments": {"e": EXPERIMENT}}))
     code = f"import sys; from m2m_core import config, door; door.check(config.load([{str(path)!r}]))"
     subprocess.run([sys.executable, "-c", f"{code}; assert 'torch' not in sys.modules"], check=True)
+
+
+def test_maps_without_targets_have_folds_where_labels_are_learnt(tmp_path):
+    (tmp_path / "numbers.csv").write_text("id,gr\n")
+    source = {"kind": "npy", "input": "a/*.npy", "target": None, "parameters": str(tmp_path / "numbers.csv")}
+    raw = {"datasets": {"d": {"source": source, "folds": {"count": 5}}}}
+    told = door.check(config.parse({**raw, "experiments": {"e": {**EXPERIMENT, "crops": {"kind": "whole"}}}}))
+    assert Stages(told).catalogue("d")["tells"] and told.datasets["d"].folds.number == 5
