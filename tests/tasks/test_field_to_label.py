@@ -13,6 +13,7 @@ from m2m_core.evaluation import evaluate
 from m2m_core.inference.stage import predict
 from m2m_core.metrics import judging, table
 from m2m_core.models.weights import load_weights
+from m2m_core.simulations.gravity import gravity
 from m2m_core.tasks.protocol import build
 from m2m_core.tasks.study import read_record
 from m2m_core.training.stage import identity_of
@@ -224,3 +225,43 @@ def test_predictions_of_the_stage_are_those_of_the_task(done, catalogue):
     task = task_of(catalogue)
     for sample in catalogue.held_out(0):
         assert task.predict(sample).shape == predictions.read(done.predictions, sample.id).shape
+
+
+def judged_on_all_folds(catalogue, folder, **changes):
+    """(logit, whether it is true) of every held-out sample."""
+    found = []
+    for fold in range(3):
+        files = Files(folder / str(fold), catalogue, fold, task="field_to_label", crops=SLICES, **changes)
+        training(files, epochs=changes["training"]["epochs"], batch_size=16)
+        task = build(study(catalogue, files.experiment, fold))
+        load_weights(files.model, task.modules, read_record(files.record)["sha256"])
+        task.modules["model"].eval()
+        for sample in task.samples().predict:
+            table_ = task.predict(sample).whole()
+            found.append((float(table_[2].mean()), sample.parameters["gr"] == 1))
+    return found
+
+
+def test_labels_that_the_fields_do_not_have_are_not_told(tmp_path):
+    """A leak test: what is learnt by heart from training samples says nothing of others."""
+    catalogue = labelled(tmp_path / "d", 24, numbers=lambda n: {"gr": 0.0})
+    coins = np.random.default_rng(5).permutation([0.0, 1.0] * 12)
+    told = zip(catalogue, coins, strict=True)
+    catalogue = Catalogue(tuple(replace(sample, parameters={"gr": coin}) for sample, coin in told))
+    found = judged_on_all_folds(catalogue, tmp_path, model=MODEL, training={"epochs": 4})
+    assert judging.roc(*zip(*found, strict=True)).area == pytest.approx(0.5, abs=0.3)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("strength", [0.0, 0.3])
+def test_theories_of_gravity_are_told_where_they_differ_and_not_where_they_agree(tmp_path, strength):
+    options = {"mesh": 32, "strength": strength, "samples": 18}
+    catalogue = labelled(tmp_path / "d", 18, edge=32)
+    for sample in catalogue:
+        field = gravity(int(sample.id), **options).fields["input"].values
+        np.save(sample.parts("input")[0].file, (field / 1e-5).astype("f4"))
+    truth = tuple(replace(sample, parameters={"gr": 1.0 - int(sample.id) % 2}) for sample in catalogue)
+    model = {"name": "racoon", "layer_param": 8}
+    found = judged_on_all_folds(Catalogue(truth), tmp_path, model=model, training={"epochs": 6})
+    area = judging.roc(*zip(*found, strict=True)).area
+    assert area > 0.9 if strength else area == pytest.approx(0.5, abs=0.15)
