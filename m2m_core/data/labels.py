@@ -10,7 +10,7 @@ from ..options import Annotated, Field, Number, Positive
 from ..physics.cosmology import growth
 from ..registry import register
 from .catalogue import Part, Sample, natural
-from .naming import SNAPSHOT, check_words, listed
+from .naming import SNAPSHOT, check_words, identity, listed
 from .patterns import files, has_wildcards, words
 from .readers import Header, array_names, attributes, headers, printable
 from .readers.probe import probe
@@ -83,9 +83,10 @@ def cubes(
     if group:
         _check_groups(found, group)
     given = {"box_size": box_size, "redshift": redshift, "omega_m": omega_m, "periodic": periodic}
+    found = [one for one in found if wanted(identity(one.words, difference))]
     making = Making(_read(found), given, channels, factors, redshifts, labels, group)
     samples = making.differences(found, difference) if difference else map(making.sample, found)
-    return with_table(parameters, [sample for sample in samples if wanted(sample.id)])
+    return with_table(parameters, list(samples))
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from typing import Any
 from ..errors import ConfigError
 from ..wording import hint, shown
 from .parameters import KNOWN, NAME
-from .patterns import placeholders
+from .patterns import files, has_wildcards, placeholders, words
 
-__all__ = ["SNAPSHOT", "check_words", "listed"]
+__all__ = ["SNAPSHOT", "check_words", "identity", "listed", "places"]
 
 SNAPSHOT = "snapshot"  # the word that tells the redshift
 
@@ -29,6 +29,20 @@ def check_words(source: Mapping[str, Any]) -> None:
     for z in source["difference"] or ():
         if z not in source["redshifts"].values():
             raise ConfigError(f"difference: {z}; expected two of redshifts, {list(source['redshifts'].values())}")
+
+
+def places(source: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Sample id -> its files, from their names alone; nothing where a file holds many samples."""
+    found: dict[str, set[str]] = {}
+    for pattern in listed(source["input"]) if not has_wildcards(source["dataset"]) else []:
+        for file in files(pattern):
+            found.setdefault(identity(words(pattern, file) or {}, source["difference"]), set()).add(file)
+    return found
+
+
+def identity(words: Mapping[str, str], difference: Any) -> str:
+    """The id of the sample that a name belongs to: its words, but where it is one of two snapshots, that which."""
+    return "-".join(text for word, text in words.items() if word != SNAPSHOT or not difference)
 
 
 def listed(given: Sequence[str] | str) -> list[str]:

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import ConfigError, DataError
 from ..options import Number, Positive
 from ..registry import register
+from . import naming
 from . import parameters as tables
 from .augment import QUANTITIES
 from .catalogue import Part, Sample, natural
@@ -130,7 +131,8 @@ def places(source: Mapping[str, Any]) -> dict[str, set[str]]:
     None where files hold many samples: they are read by one job.
     """
     if source.get("kind") == "cubes":
-        return {}
+        named = naming.places(source)
+        return {name: files | _tables(source) for name, files in named.items()}
     found = _found(source.get("input", []), source.get("target", []), source.get("baselines") or {})
     files: dict[str, set[str]] = {name: set() for name in next(iter(found["input"].values()))}
     for _, ids in _columns(found):

@@ -61,7 +61,7 @@ class FieldToLabel(Supervised):
         first, told = study.catalogue.samples[0], self.settings["training"]
         channels = [part.shape[0] for part in first.parts("input")]
         self.normal = normalizer(self.settings["normalize"]["input"], study.statistics["input"], channels, "input")
-        self.cubes = Cubes(Fields(), room(training, told["neighbourhood"], told.get("workers") or 0))
+        self.cubes = Cubes(Fields(limit=4), room(training, told["neighbourhood"], told.get("workers") or 0))
         options = dict(self.settings["model"])
         shape = sum(channels) * study.crops.thickness, self.answers.outputs, study.crops.edges
         self.modules = {"model": models.build_encoder(options.pop("name"), options, *shape)}

@@ -10,6 +10,8 @@ from m2m_core.data.fields import Fields, verify
 from m2m_core.data.folds import assign
 from m2m_core.data.labels import cubes
 from m2m_core.data.naming import check_words
+from m2m_core.data.shards import inspect_part
+from m2m_core.data.sources import places
 from m2m_core.data.stage import make_catalogue
 from m2m_core.errors import ConfigError, DataError
 from m2m_core.physics.cosmology import growth
@@ -208,6 +210,26 @@ def test_a_table_adds_numbers(tmp_path):
         np.save(tmp_path / f"0-{theory}.npy", cube(theory, 0))
     samples = cubes(input=f"{tmp_path}/{{seed}}-{{theory}}.npy", labels=LABELS, parameters=str(tmp_path / "t.csv"))
     assert {s.parameters["A_s"] for s in samples} == {2.1, 2.2} and {s.parameters["gr"] for s in samples} == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("options", [{"redshifts": REDSHIFTS}, {"redshifts": REDSHIFTS, "difference": [10.0, 1.0]}])
+def test_many_files_are_inspected_in_parts(tmp_path, options):
+    """Each part reads its own files, and all parts together are the whole."""
+    source = {
+        "kind": "cubes",
+        "input": raw(tmp_path),
+        "dataset": "data",
+        "labels": LABELS,
+        "difference": None,
+    } | options
+    known = places(source)
+    whole = cubes(**{key: value for key, value in source.items() if key != "kind"})
+    assert known.keys() == {s.id for s in whole}
+    for sample in whole:
+        assert known[sample.id] == {part.file for part in sample.arrays}
+    halves = [inspect_part(source, f"{k}of2") for k in range(2)]
+    assert sorted(s.id for half in halves for s in half) == sorted(known) and all(map(len, halves))
+    assert places({**source, "dataset": "{theory}"}) == {}
 
 
 # ---- refused
