@@ -68,6 +68,7 @@ def check(config: Config) -> Config:
             _check_parts(experiment, config.datasets[experiment.dataset])
             _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
             _check_loss(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
+            _check_task(experiment)
     admission.check(config)
     labels.check_predictions(config)
     for name, probes in config.probes.items():
@@ -279,6 +280,16 @@ def _check_loss(experiment: Experiment, dataset: Dataset, space: Space | None) -
         known["cell"] = tuple(length / n for n in space["target"])
     chosen: Any = experiment.loss
     losses.check(chosen, losses.Target(*experiment.normalize.told("target"), **known), plugins=False)
+
+
+def _check_task(experiment: Experiment) -> None:
+    """What the task asks of the other keys, if it asks for anything."""
+    task: Any = experiment.task
+    if not _is_ours("condition", task["name"]):
+        return
+    size, geometry = experiment.crops.size, _geometry(dict(experiment.model))
+    edges = size if isinstance(size, list) else [size]
+    registry.load("condition", task["name"])(experiment.model_dump(), geometry.writes(edges) if geometry else None)
 
 
 def _kinds(source: dict[str, Any]) -> list[tuple[str, None]] | None:

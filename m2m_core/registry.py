@@ -20,9 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from . import options as option_types
 from .errors import ConfigError
-from .wording import complaint, hint, shown
+from .wording import complaint, hint, joined, shown
 
-__all__ = ["STRICT", "Entry", "check", "entries", "find", "hint", "load", "register", "use_plugins"]
+__all__ = ["STRICT", "Entry", "check", "complete", "entries", "find", "hint", "load", "register", "use_plugins"]
 
 PACKAGE = Path(__file__).resolve().parent
 STRICT = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
@@ -61,6 +61,12 @@ class Entry:
         """The pydantic model of the options, each under its name as an alias: an option may be called `copy`."""
         return _schema(self)
 
+    @property
+    def choices(self) -> dict[str, str]:
+        """Option -> kind, of the options that name code themselves."""
+        kinds = {key: option_types.kind_of(option) for key, (option, _) in self.options.items()}
+        return {key: kind for key, kind in kinds.items() if kind}
+
 
 def use_plugins(plugins: Iterable[str]) -> None:
     """Make the code of these files and installed packages nameable, and forget all earlier plugins."""
@@ -90,9 +96,23 @@ def check(kind: str, name: str, values: Mapping, where: str | None = None) -> di
     defaults = {key: default for key, (_, default) in entry.options.items() if default is not ...}
     values = {**defaults, **values}
     try:
-        return model.model_validate(values).model_dump(by_alias=True)
+        checked = model.model_validate(values).model_dump(by_alias=True)
     except ValidationError as error:
         raise ConfigError(complaint(error, model.model_json_schema(), values, where or kind, repr(name))) from None
+    for key, inner in entry.choices.items():
+        if checked[key] is not None:
+            checked[key] = complete(inner, checked[key], joined(where or kind, key))
+    return checked
+
+
+def complete(kind: str, value: str | Mapping, where: str) -> dict:
+    """`vnet`, or `{name: vnet, width: 8}`, as a name with all its options; raises ConfigError."""
+    options = {"name": value} if isinstance(value, str) else dict(value)
+    if "name" not in options:
+        raise ConfigError(f"{where}.name: missing; {hint('', entries(kind))}")
+    name = options.pop("name")
+    find(kind, name, where if isinstance(value, str) else f"{where}.name")
+    return {"name": name, **check(kind, name, options, where)}
 
 
 def load(kind: str, name: str) -> Any:

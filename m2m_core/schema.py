@@ -17,7 +17,7 @@ from .config import Config
 from .config.choices import Term
 from .files import write_text
 from .registry import Entry
-from .wording import article, describe
+from .wording import article, called, describe
 
 __all__ = ["json_schema", "main", "markdown", "nodes", "texts"]
 
@@ -98,7 +98,8 @@ def _spelled_out(node: Any) -> Any:
 def _choice(mark: dict[str, Any], beside: type[BaseModel] | None = None) -> dict[str, Any]:
     """A name, where no option is required, or a mapping with the name, its options and the keys `beside` them."""
     key = mark["key"]
-    entries = [_entry_schema(entry) for kind in mark["kinds"] for entry in registry.entries(kind).values()]
+    every = [entry for kind in mark["kinds"] for entry in registry.entries(kind).values()]
+    entries = [_spelled_out(_entry_schema(entry)) for entry in every]
     free = sorted(entry["title"] for entry in entries if not entry.get("required"))
     named = [{**entry, **_named(key, entry)} for entry in entries]
     for entry in named if beside else ():
@@ -117,7 +118,9 @@ def _named(key: str, entry: dict[str, Any]) -> dict[str, Any]:
 def markdown() -> str:
     """config/README.md: the keys in the order of a config, each choice followed by everything that it can name."""
     schema = Config.model_json_schema()
-    lines = [HEADER, *_section("", schema, schema, set())]
+    sections = [schema, *schema["$defs"].values()]
+    keys = {kind for section in sections for node in section.get("properties", {}).values() for kind in _kinds(node)}
+    lines = [HEADER, *_section("", schema, schema, keys, set())]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
 
 
@@ -133,8 +136,8 @@ def nodes() -> dict[str, dict[str, Any]]:
     return found
 
 
-def _section(path: str, node: dict[str, Any], schema: dict[str, Any], told: set[str]) -> Iterator[str]:
-    """A heading and a table, then the sections and choices inside that are not told yet."""
+def _section(path: str, node: dict[str, Any], schema: dict[str, Any], keys: set[str], told: set[str]) -> Iterator[str]:
+    """A heading and a table, then the sections and choices inside that are not told yet; `keys` name their kinds."""
     yield from [f"{_level(path)} `{path}`" if path else "## The top", "", node.get("description", ""), ""]
     yield from _table(node, schema)
     for key, value in node.get("properties", {}).items():
@@ -142,9 +145,9 @@ def _section(path: str, node: dict[str, Any], schema: dict[str, Any], told: set[
         for name, section in _inside(value, schema):
             if section["title"] not in told:
                 told.add(section["title"])
-                yield from ["", *_section(f"{inner}{name}", section, schema, told)]
+                yield from ["", *_section(f"{inner}{name}", section, schema, keys, told)]
         for kind in _kinds(value):
-            yield from ["", *_kind(inner, kind)]
+            yield from ["", *_kind(inner, kind, keys)]
         if value.get("x-choice", {}).get("weighted"):
             term = Term.model_json_schema()
             yield from [f"Of a list of these `{inner}` is the weighted sum; each takes, beside its options:", ""]
@@ -171,13 +174,18 @@ def _inside(node: dict[str, Any], schema: dict[str, Any]) -> Iterator[tuple[str,
             yield from ((".<name>", section) for _, section in _inside(value, schema))
 
 
-def _kind(path: str, kind: str) -> Iterator[str]:
+def _kind(path: str, kind: str, keys: set[str]) -> Iterator[str]:
+    """Everything of a kind, then of the kinds that its options name and no key of the config."""
     yield from [f"{_level(path)} Every {kind.replace('_', ' ')}, for `{path}`", ""]
-    for entry in registry.entries(kind).values():
+    every = registry.entries(kind).values()
+    for entry in every:
         schema = _entry_schema(entry)
         yield from [f"**`{entry.name}`**: {entry.summary}", ""]
         if schema.get("properties"):
             yield from [*_table(schema, schema), ""]
+    inner = {choice: f"{path}.{key}" for entry in every for key, choice in entry.choices.items()}
+    for choice in (choice for choice in inner if choice not in keys):
+        yield from _kind(inner[choice], choice, keys)
 
 
 def _table(section: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
@@ -190,7 +198,7 @@ def _table(section: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
 
 def _taken(node: dict[str, Any], schema: dict[str, Any]) -> str:
     if "x-choice" in node:
-        choice = f"{article(node['x-choice']['called'])}, see below"
+        choice = f"{article(called(node['x-choice']))}, see below"
         types = {option.get("type") for option in node.get("anyOf", [node])}
         if {"string", "array"} <= types:
             return f"{choice}, or a list of such"
@@ -224,7 +232,8 @@ def _collect(path: str, node: dict[str, Any], schema: dict[str, Any], found: dic
 def _choices(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What a key may name, be it in a list."""
     for option in node.get("items", node).get("anyOf", []):
-        yield from option["items"].get("anyOf", []) if "items" in option else [option]
+        inner = option.get("items", option)
+        yield from inner["anyOf"] if "anyOf" in inner else [option]
 
 
 def main() -> None:

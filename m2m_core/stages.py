@@ -3,7 +3,7 @@
 Everything is a plain dict of JSON types, computed from names alone, never from files that a stage makes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -215,7 +215,6 @@ class Stages:
         """One file that holds a trained model with its normalisation."""
         task = self._chosen(experiment, "task")["name"]
         entry = find("export", task, f"{self.config.origin(experiment)}.task: it has no exported form")
-        self._refuse_noise(experiment)
         normals = self._normals(self._of(experiment))
         pairs = {("torch_transform", name) for normal in normals for name in _chain(normal).split("-")}
         pairs |= {("torch_scaling", _scaling(normal)) for normal in normals}
@@ -224,17 +223,6 @@ class Stages:
         return self._with_code(
             keys, "m2m_core.export.stage", entry, *code, *self._code(experiment, ("task", "model", "geometry"))
         )
-
-    def _refuse_noise(self, experiment: str) -> None:
-        """A network that draws noise, or makes finer fields, is not exported; what plugins say is not asked here."""
-        model = self._chosen(experiment, "model")
-        entry = find("geometry", model["name"], f"{self.config.origin(experiment)}.model: its halo")
-        if not entry.is_plugin:
-            geometry = registry.load("geometry", model["name"])(**{k: model[k] for k in entry.options})
-            if geometry.noise or geometry.scale != 1:
-                where = f"{self.config.origin(experiment)}.model.name: {model['name']!r}"
-                expected = "expected a network without noise, for a target as fine as its input"
-                raise ConfigError(f"{where} has no exported form; {expected}")
 
     # ---- of an ablation
 
@@ -338,6 +326,8 @@ class Stages:
         named += [("geometry", name) for kind, name in named if kind == "model"]
         family = family_of(chosen.task)._asdict()
         entries = [find(family.get(kind, kind), name) for kind, name in named if kinds is None or kind in kinds]
+        if kinds is None:
+            entries += [entry for kind in CHOSEN for entry in _inner(family.get(kind, kind), getattr(chosen, kind))]
         normals = self._normals(chosen)
         entries += [find("transform", name) for normal in normals for name in _chain(normal).split("-")]
         entries += [find("scaling", _scaling(normal)) for normal in normals]
@@ -363,6 +353,14 @@ def _names(chosen: Any) -> list[str]:
 def _figure(name: str) -> Entry:
     """A figure of labels, or else of fields."""
     return registry.entries("label_figure").get(name) or find("figure", name)
+
+
+def _inner(kind: str, chosen: Any) -> Iterator[Entry]:
+    """What the options of something chosen name in turn, and of a discriminator what tells its patches."""
+    for one in chosen if isinstance(chosen, list) else [chosen]:
+        for key, inner in find(kind, one["name"]).choices.items():
+            kinds = (inner, "patches") if inner == "discriminator" else (inner,)
+            yield from (find(kind, one[key]["name"]) for kind in kinds if one[key] is not None)
 
 
 def _content(path: str) -> str | None:

@@ -10,6 +10,7 @@ import pytest
 
 from m2m_core import config
 from m2m_core.errors import ConfigError
+from m2m_core.provenance import SEEN
 from m2m_core.stages import BEFORE, RUNNING, Stages, is_simulated
 from tests.config.making import changed, small
 
@@ -80,6 +81,28 @@ def stale(before, after):
 )
 def test_an_edit_changes_the_settings_of_the_stages_that_read_it(path, value, expected):
     assert stale(small(), changed(path, value)) == expected
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("weight", 0.5), ("criterion", "hinge"), ("discriminator", {"name": "patchgan", "width": 8}), ("start", 2),
+        ("discriminator", "patchgan42"), ("optimizer", {"name": "adamw", "lr": 0.1}), ("schedule", "constant"),
+    ],
+)  # fmt: skip
+def test_an_edit_of_an_adversary_trains_anew_and_nothing_before(key, value):
+    before = changed(f"{E}/task", {"name": "adversarial"})
+    assert stale(before, changed(f"{E}/task/{key}", value, before)) == {"training", "report"}
+
+
+def test_training_alone_depends_on_the_code_of_the_discriminator_that_is_chosen():
+    task = {"name": "adversarial", "schedule": "constant"}
+    stages = Stages(config.parse(changed(f"{E}/task", task)))
+    modules = {stage: SEEN[getattr(stages, stage)("vnet")["code"]].keys() for stage in BEFORE}
+    named = {f"m2m_core.{name}" for name in ("models.patchgan", "models.patches", "tasks.criteria")}
+    assert named <= modules["training"] and "m2m_core.models.stylegan2" not in modules["training"]
+    assert not any(named & modules[stage] for stage in BEFORE if stage != "training")
+    assert "m2m_core.tasks.adversary" in modules["inference"] and "m2m_core.models.vnet" in modules["inference"]
 
 
 def test_weights_to_begin_with_count_by_their_content(tmp_path):

@@ -10,6 +10,7 @@ from .choices import Choice
 from .normal import Chosen, Normal, Normalize, Section
 from .predictions import Prediction
 from .slices import AnyOf, Slices, kind_of_examples
+from .weights import InitialWeights, LastEpochs, of_path
 
 __all__ = [
     "Ablation", "Config", "Crops", "Dataset", "Experiment", "Folds", "Normal", "Random", "Range", "Search", "Section",
@@ -128,19 +129,6 @@ class Validation(Section):
     patience: Count | None = Field(None, description="stop after so many measurements without a better one")
 
 
-class InitialWeights(Section):
-    """A file of weights to begin with; nothing in it is executed, and another file under its name trains anew."""
-
-    path: Annotated[str, Field(min_length=1)] = Field(
-        description="`state_*.pt` of map2map, a state dict, or `model.safetensors` of a training; a path from here"
-    )
-    strict: bool = Field(True, description="whether it must hold all weights of the network and no others")
-
-
-def _of_path(value: Any) -> Any:
-    return InitialWeights(path=value) if isinstance(value, str) else value
-
-
 class Training(Section):
     """The training loop."""
 
@@ -174,11 +162,14 @@ class Training(Section):
         None, description="standard deviation of normal initial weights; those of the network unless given"
     )
     ema: Probability | None = Field(None, description="decay of the moving average of weights that becomes the model")
+    average: LastEpochs | None = Field(
+        None, description="mean of the weights of the last epochs that becomes the model, instead of `ema`"
+    )
     validation: Validation | None = Field(Validation(), description="how the best model is chosen; null keeps the last")
     seed: Seed = Field(0, description="initial weights, order of crops, augmentation")
-    initial_weights: Annotated[
-        Annotated[str, Field(min_length=1)] | InitialWeights | None, AfterValidator(_of_path)
-    ] = Field(None, description="weights to begin with instead of random ones; held-out samples must be new to them")
+    initial_weights: Annotated[Annotated[str, Field(min_length=1)] | InitialWeights | None, AfterValidator(of_path)] = (
+        Field(None, description="weights to begin with instead of random ones; held-out samples must be new to them")
+    )
     save_steps: Count | None = Field(None, description="checkpoint after so many steps [steps]")
     save_minutes: Positive = Field(5.0, description="checkpoint after so many minutes [min]")
     keep: Count = Field(2, description="checkpoints that are kept, each with the best weights so far")
@@ -198,6 +189,8 @@ class Training(Section):
     def _agree(self) -> "Training":
         if not self.epochs and self.initial_weights is None:
             raise ValueError("epochs is 0 without initial_weights; expected at least 1, or weights to begin with")
+        if self.ema is not None and self.average is not None:
+            raise ValueError("ema and average; expected one of them")
         return self
 
 

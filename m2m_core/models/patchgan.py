@@ -6,28 +6,17 @@ from torch import Tensor, nn
 
 from ..options import Count
 from ..registry import register
+from . import patches
 from ._convolution import Layers, normalised, sequence
 from .geometry import Patches
 
-__all__ = ["PatchGAN", "patchgan", "patchgan42", "patches", "patches42"]
+__all__ = ["PatchGAN", "patchgan", "patchgan42"]
 
 SLOPE = 0.2  # of the leaky rectifier below zero, where patches are 22 voxels wide
 
 
-@register("patches", "patchgan")
-def patches() -> Patches:
-    """Patches of 9 voxels, one for every voxel."""
-    return Patches(((8, 1),))
-
-
-@register("patches", "patchgan42")
-def patches42() -> Patches:
-    """Patches of 22 voxels, 8 voxels apart."""
-    return Patches(((2, 2),) * 3)
-
-
 class PatchGAN(nn.Module):
-    """Layers in a row: (B, C, *n) -> (B, 1, *m), see `patches`: how true each patch of the field looks."""
+    """Layers in a row: (B, C, *n) -> (B, 1, *m), see `models.patches`: how true each patch of the field looks."""
 
     def __init__(self, convs: nn.Sequential, patches: Patches, spectral_norm: bool) -> None:
         super().__init__()
@@ -63,7 +52,7 @@ def patchgan(
     """
     layers = Layers(dims, "valid", normalization, groups, activation)
     rows = ("CA", channels, width), ("CBA", width, 2 * width), ("CBA", 2 * width, 4 * width), ("C", 4 * width, 1)
-    return PatchGAN(nn.Sequential(*(sequence(*row, layers) for row in rows)), patches(), spectral_norm)
+    return PatchGAN(nn.Sequential(*(sequence(*row, layers) for row in rows)), patches.patchgan(), spectral_norm)
 
 
 @register("discriminator", "patchgan42")
@@ -88,4 +77,4 @@ def patchgan42(
     """
     layers = Layers(dims, "valid", normalization, groups, activation, slope=SLOPE)
     rows = ("KA", channels, width), ("KBA", width, 2 * width), ("KBA", 2 * width, 4 * width), ("P", 4 * width, 1)
-    return PatchGAN(nn.Sequential(*(sequence(*row, layers) for row in rows)), patches42(), spectral_norm)
+    return PatchGAN(nn.Sequential(*(sequence(*row, layers) for row in rows)), patches.patchgan42(), spectral_norm)

@@ -13,11 +13,12 @@ from torch.nn import functional
 from ..errors import ConfigError, RunError
 from ..options import Count
 from ..registry import register
+from . import patches
 from ._convolution import Layers, convolution, normalised
 from ._padding import narrow
-from .geometry import Geometry, Noise, Patches
+from .geometry import Geometry, Noise
 
-__all__ = ["Discriminator", "Generator", "discriminator", "generator", "geometry", "patches"]
+__all__ = ["Discriminator", "Generator", "discriminator", "generator", "geometry"]
 
 SLOPE = 0.2  # of the leaky rectifier below zero
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -34,12 +35,6 @@ def geometry(*, scale: Literal[2, 4, 8, 16, 32] = 8) -> Geometry:
         noise += [Noise(2**level, cut), Noise(2 ** (level + 1), 2 * cut + LOST - 1)]
         cut = 2 * cut + LOST
     return Geometry(-(-cut // scale), 1, "valid", scale, tuple(noise))
-
-
-@register("patches", "stylegan2_discriminator")
-def patches(*, scale: Literal[2, 4, 8, 16, 32] = 8) -> Patches:
-    """What the discriminator looks at: two convolutions, then the mean of two voxels, for each doubling."""
-    return Patches(((4, 2),) * _levels(scale))
 
 
 def _levels(scale: int) -> int:
@@ -121,12 +116,12 @@ def _doubled(x: Tensor) -> Tensor:
 
 
 class Discriminator(nn.Module):
-    """(B, C, *n) -> (B, 1, *m), see `patches`: how true each patch of the field looks."""
+    """(B, C, *n) -> (B, 1, *m), see `models.patches`: how true each patch of the field looks."""
 
     def __init__(self, channels: int, dims: int, scale: int, widths: Sequence[int], spectral_norm: bool) -> None:
         super().__init__()
         layers = Layers(dims)
-        self.patches = patches(scale=scale)  # type: ignore[arg-type]
+        self.patches = patches.stylegan2_discriminator(scale=scale)  # type: ignore[arg-type]
         self.first = nn.Sequential(convolution("P", channels, widths[-1], layers), _rectifier())
         rising = list(reversed(widths))
         pairs = zip(rising, rising[1:], strict=False)

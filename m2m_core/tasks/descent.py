@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..errors import Diverged
 
-__all__ = ["Descent"]
+__all__ = ["Descent", "Descents"]
 
 FIRST, LEAST = 2.0**16, 2.0**-16  # of the scales that a loss is multiplied with before float16
 PATIENCE = 2000  # updates without overflow until the scale is doubled
@@ -27,9 +27,12 @@ class Descent:
         self.half = half
         self.begin(1.0, True, True)
 
-    def begin(self, weight: float, first: bool, last: bool) -> None:
-        """The next loss is of a part that counts `weight` in the whole batch; the step is made after the last one."""
-        self.weight, self.first, self.last = weight, first, last
+    def begin(self, weight: float, first: bool, last: bool, step: int = 0, per_epoch: int = 1) -> None:
+        """The next loss is of a part that counts `weight` in the whole batch; the step is made after the last one.
+
+        step: number of the update, from 0; per_epoch: updates an epoch
+        """
+        self.weight, self.first, self.last, self.step, self.per_epoch = weight, first, last, step, per_epoch
 
     def __call__(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
         """Add the gradient of `loss`, and step if it is whole; scalars to record, none before the last part.
@@ -48,13 +51,16 @@ class Descent:
             scalars = self._clipped(parameters)
             optimizer.step()
             return scalars
-        used = torch.tensor(self.scale)
+        scalars = self.rest()
         if self._unscaled(parameters):
-            scalars = self._clipped(parameters)
+            scalars |= self._clipped(parameters)
             optimizer.step()
-        else:
-            scalars = {"gradient": torch.zeros(())} if self.clip is not None else {}
-        return {**scalars, "scale": used}
+        return scalars
+
+    def rest(self) -> dict[str, Tensor]:
+        """The scalars of an update in which nothing is done, under the names of one that steps."""
+        gradient = {} if self.clip is None else {"gradient": torch.zeros(())}
+        return {**gradient, **({"scale": torch.tensor(self.scale)} if self.half else {})}
 
     def _clipped(self, parameters: list[Tensor]) -> dict[str, Tensor]:
         """The norm of the gradient before it was limited, if it is."""
@@ -83,3 +89,27 @@ class Descent:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`."""
         self.scale, self.good = state["scale"], state["good"]
+
+
+class Descents:
+    """A descent for each of several optimizers, by name: losses that overflow are scaled apart from the others."""
+
+    def __init__(self, clips: Mapping[str, float | None], half: bool = False) -> None:
+        self.parts = {name: Descent(clip, half) for name, clip in clips.items()}
+
+    def __getitem__(self, name: str) -> Descent:
+        return self.parts[name]
+
+    def begin(self, weight: float, first: bool, last: bool, step: int = 0, per_epoch: int = 1) -> None:
+        """The next losses are of this part of a batch, see `Descent.begin`."""
+        for part in self.parts.values():
+            part.begin(weight, first, last, step, per_epoch)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint has to keep."""
+        return {name: part.state() for name, part in self.parts.items()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state`."""
+        for name, part in self.parts.items():
+            part.restore(state[name])

@@ -93,19 +93,22 @@ class FieldToField(Supervised):
 
     # ---- learning
 
-    def predicted(self, batch: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]:
-        """(what the network makes of a batch, the target, the constants of the target's channels if there are any)."""
-        source, target, *values = batch
-        told = self.examples.told(values)
-        return self.modules["model"](source, *told).float(), target, tuple(values[self.examples.count :])
-
     def measure(self, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
         """The loss and, if it is a sum, its terms."""
-        prediction, target, constants = self.predicted(batch)
+        return self.compare(*self.predicted(batch))
+
+    def predicted(self, batch: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor, Frame | None]:
+        """What the network makes of a batch, the target, both zero where that is not finite, and what they mean."""
+        source, target, *values = batch
+        prediction = self.modules["model"](source, *self.examples.told(values)).float()
+        constants = values[self.examples.count :]
         if self.masked:  # where the target is not finite there is nothing to learn
             finite = torch.isfinite(target)
             prediction, target = torch.where(finite, prediction, 0.0), torch.where(finite, target, 0.0)
-        frame = Frame(*self.place, *constants) if constants else None
+        return prediction, target, Frame(*self.place, *constants) if constants else None
+
+    def compare(self, prediction: torch.Tensor, target: torch.Tensor, frame: Frame | None) -> dict[str, torch.Tensor]:
+        """The loss of a prediction and, if it is a sum, its terms."""
         with torch.autocast(prediction.device.type, enabled=False):  # whatever the precision of the network
             return self.loss(prediction, target, frame)
 

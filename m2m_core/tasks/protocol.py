@@ -13,9 +13,9 @@ from ..crops import Crops
 from ..data.catalogue import Catalogue, Sample
 from ..data.predictions import covering
 from ..data.slices import Slices
-from .descent import Descent
+from .descent import Descent, Descents
 
-__all__ = ["Descent", "Prediction", "Row", "Split", "Study", "Task", "build", "descend"]
+__all__ = ["Descent", "Descents", "Prediction", "Row", "Split", "Study", "Task", "build", "descend"]
 
 Row = tuple[str, str, str, float | None, float]  # source, field, metric, x, value
 
@@ -64,11 +64,16 @@ class Prediction:
 
 
 class Task(Protocol):
-    """A family. Everything that is trained, saved and restored is in `modules` and `optimizers`."""
+    """A family. Everything that is trained, saved and restored is in `modules` and `optimizers`.
+
+    It may have, beside what stands here: `schedules`, of those optimizers whose rate does not follow the experiment's
+    (name -> its settings); `averaged`, the modules of which a moving average is the model, if not of all;
+    `keeps_best`, whether the best by validation is the model and not the last.
+    """
 
     modules: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
-    descent: Descent  # which makes every step of an optimizer
+    descent: Descent | Descents  # which makes every step of an optimizer
 
     def __init__(self, study: Study, **options: Any) -> None: ...
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from .. import registry
 from ..errors import ConfigError, Diverged, Stopped
@@ -17,13 +18,14 @@ from ..lock import exclusive
 from ..models import devices, initial
 from ..tasks.protocol import Descent, Task
 from . import checkpoint
-from .average import Average
+from .average import averaging, recompute
 from .batches import Batches, Key, stream
 from .best import Best, Weights
 from .distributed import Alone, Member
 from .divergence import anomalies, diverged
 from .networks import compilation, prepare
 from .order import Order
+from .rates import Rates
 from .recording import Recorder, averaged, gradient_norms
 from .restarts import fruitful
 from .signals import stop_requests
@@ -34,6 +36,7 @@ __all__ = ["Loop", "fit"]
 
 INTERVAL = 50  # most updates between two rows of the history
 GPU_WORKERS = 4
+AGAIN = 100  # most updates whose batches are read again for statistics
 APART = 2**40  # between the random numbers of two processes of a training
 
 OnStep = Callable[[int, int, Mapping[str, Any]], None]  # step, steps, the row of the history or nothing
@@ -107,11 +110,11 @@ class Loop:
             module.to(self.device)
         prepare(task.modules, self.settings, self.group)
         self.descent = self._descent()
-        self.schedule = self._scheduled(dict(settings["schedule"]))
-        self.peaks = {name: [g["lr"] for g in optimizer.param_groups] for name, optimizer in task.optimizers.items()}
-        self.average = Average(task.modules, self.settings["ema"]) if self.settings["ema"] is not None else None
+        self.rates = self._rates(settings["schedule"])
+        self.average = averaging(self._modelling(), self.settings, self.per_epoch)
         self.recorder = Recorder(self.folder, self.device, self.group, partial(self._watched, settings))
         self.best, self.pace = Best(), Pace()
+        self.concluded: Weights = {}
         self.step, self.worked = 0, False  # updates made, and whether this process made any
         path = checkpoint.newest(self.folder)
         if state := checkpoint.restore(path, identity):
@@ -133,7 +136,16 @@ class Loop:
         """What is told of this training from update number `first` on."""
         return Tracker(settings["tracking"], Running(self.folder, first, self.identity, settings), self.say)
 
-    def _scheduled(self, options: dict[str, Any]) -> Any:
+    def _rates(self, common: Mapping[str, Any]) -> Rates:
+        own = getattr(self.task, "schedules", {})
+        return Rates(self.task.optimizers, self._scheduled(common), {n: self._scheduled(s) for n, s in own.items()})
+
+    def _modelling(self) -> dict[str, nn.Module]:
+        """The modules that are the model: only they are averaged."""
+        return {name: self.task.modules[name] for name in getattr(self.task, "averaged", self.task.modules)}
+
+    def _scheduled(self, chosen: Mapping[str, Any]) -> Any:
+        options = dict(chosen)
         name = options.pop("name")
         if not len(self.split.fit):
             raise ConfigError("folds: no sample is left to fit; expected more samples, fewer folds or no validation")
@@ -158,10 +170,13 @@ class Loop:
 
     def run(self, stop: list[int], on_step: OnStep | None = None) -> None:
         """Update until finished; saves when due and when asked to stop."""
-        if self.finished:
-            return
-        self._announce()
-        self._train()
+        if not self.finished:
+            self._announce()
+            self._train()
+            self._run(stop, on_step)
+        self._conclude()
+
+    def _run(self, stop: list[int], on_step: OnStep | None) -> None:
         with contextlib.closing(self._stream()) as batches:
             while not self.finished:
                 wished = self.group.vote(lambda: (bool(stop), self._is_late()))
@@ -194,10 +209,7 @@ class Loop:
 
     def _update(self, batches: Iterator[Any]) -> None:
         devices.seed(self.device, (self.settings["seed"] * 1_000_003 + self.step + self.group.rank * APART) % 2**63)
-        factor = self.schedule.factor(self.step)
-        for name, optimizer in self.task.optimizers.items():
-            for group, peak in zip(optimizer.param_groups, self.peaks[name], strict=True):
-                group["lr"] = peak * factor
+        self.rates.set(self.step)
         shares = [self.source.count(key) for key in self.source.keys(self.step)]
         total = sum(count for _, count in shares)
         found = [self._descend(next(batches), place, shares, total) for place in range(len(shares))]
@@ -213,7 +225,7 @@ class Loop:
         own, count = shares[place]
         self.group.weigh(own / count)
         if self.descent:
-            self.descent.begin(count / total, place == 0, place == len(shares) - 1)
+            self.descent.begin(count / total, place == 0, place == len(shares) - 1, self.step, self.per_epoch)
         looking = anomalies(self.step, self.settings["detect_anomaly"])
         with looking, compilation(self.settings["compile"]), self._precision():
             scalars = self.task.step(devices.move(batch, self.device))
@@ -243,6 +255,10 @@ class Loop:
     @property
     def _measures(self) -> bool:
         return bool(self.settings["validation"]) and len(self.split.validate) > 0
+
+    @property
+    def _keeps_best(self) -> bool:
+        return getattr(self.task, "keeps_best", True)
 
     def _score_is_due(self, step: int) -> bool:
         epoch, rest = divmod(step, self.per_epoch)
@@ -276,10 +292,10 @@ class Loop:
                 return None
             if not math.isfinite(score):
                 raise Diverged(f"step {self.step}: the validation score is {score}; {self._kept()}")
-            self.best.observe(score, self.step, self._current)
+            self.best.observe(score, self.step, self._current if self._keeps_best else dict)
             if not stop and self.group.leads:
                 self._picture()
-        self.schedule.observe(score)
+        self.rates.observe(score)
         return score
 
     def _score(self, batches: Iterator[Any], stop: list[int]) -> float | None:
@@ -315,9 +331,30 @@ class Loop:
         """Modules in evaluation mode, holding the averaged weights if there are any."""
         for module in self.task.modules.values():
             module.eval()
-        with self.average.applied() if self.average else contextlib.nullcontext():
+        with self._averaged():
             yield
         self._train()
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Modules that hold the averaged weights, and the statistics that belong to them, if there are any."""
+        if self.average is None:
+            yield
+            return
+        with self.average.applied():
+            if self.average.statistics:
+                with torch.no_grad(), compilation(self.settings["compile"]), self._precision():
+                    recompute(self._modelling(), self._batches_before(), self.task.measure)
+            yield
+
+    def _batches_before(self) -> Iterator[Any]:
+        """The last batches of the epoch that ends, once more, each process its part."""
+        for step in range(max(self.step - self.per_epoch, self.step - AGAIN, 0), self.step):
+            for key in self.source.keys(step):
+                own, count = self.source.count(key)
+                self.group.weigh(own / count)
+                (batch,) = stream(self.source, [key], 0, False)
+                yield devices.move(batch, self.device)
 
     def _train(self) -> None:
         for module in self.task.modules.values():
@@ -327,10 +364,16 @@ class Loop:
 
     def weights(self) -> Weights:
         """The model: the best on the validation examples, or the last (averaged) weights without validation."""
-        if self.best.weights:
-            return self.best.weights
+        if self.best.weights or self.concluded:
+            return self.best.weights or self.concluded
         with self.average.applied() if self.average else contextlib.nullcontext():
             return self._current()
+
+    def _conclude(self) -> None:
+        """Take the model while all processes are there, where its statistics need a pass over data."""
+        if self.average and self.average.statistics and not self.best.weights:
+            with self._evaluating():
+                self.concluded = self._current()
 
     def _current(self) -> Weights:
         states = {name: module.state_dict() for name, module in self.task.modules.items()}

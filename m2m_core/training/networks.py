@@ -75,20 +75,22 @@ def _recomputed(block: nn.Module, forward: Callable[..., Any], *inputs: Any) -> 
     if not torch.is_grad_enabled():
         return forward(*inputs)
     return checkpoint(
-        forward, *inputs, use_reentrant=False, context_fn=lambda: (contextlib.nullcontext(), _unmoved(block))
+        forward, *inputs, use_reentrant=False, context_fn=lambda: (contextlib.nullcontext(), _Unmoved(block))
     )
 
 
-@contextlib.contextmanager
-def _unmoved(block: nn.Module) -> Iterator[None]:
-    """Running statistics, which the first pass moved, stay where they are."""
-    tracking = [m for m in block.modules() if isinstance(m, _BatchNorm) and m.num_batches_tracked is not None]
-    before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in tracking]
-    for norm in tracking:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, (momentum, count) in zip(tracking, before, strict=True):
+class _Unmoved:
+    """Running statistics, which the first pass moved, stay where they are: entered again by second derivatives."""
+
+    def __init__(self, block: nn.Module) -> None:
+        self.tracking = [m for m in block.modules() if isinstance(m, _BatchNorm) and m.num_batches_tracked is not None]
+
+    def __enter__(self) -> None:
+        self.before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in self.tracking]
+        for norm in self.tracking:
+            norm.momentum = 0.0
+
+    def __exit__(self, *error: object) -> None:
+        for norm, (momentum, count) in zip(self.tracking, self.before, strict=True):
             norm.momentum = momentum
             norm.num_batches_tracked.copy_(count)

@@ -112,7 +112,7 @@ def _record(settings: Mapping[str, Any], study: Study, loop: Loop, identity: str
         "seed": settings["training"]["seed"],
         "sha256": sha256,
         "steps": loop.step,
-        "best_step": loop.best.step or loop.step,
+        "best_step": loop.best.step if loop.best.weights else loop.step,
         "best_score": loop.best.score if loop.best.weights else None,
         "parameters": sum(p.numel() for module in loop.task.modules.values() for p in module.parameters()),
         "attempts": loop.recorder.attempts,

@@ -27,7 +27,7 @@ def gather(loop: "Loop") -> dict[str, Any]:
         "optimizers": {name: optimizer.state_dict() for name, optimizer in loop.task.optimizers.items()},
         "average": loop.average.state() if loop.average else {},
         "descent": loop.descent.state() if loop.descent else {},
-        "schedule": loop.schedule.state(),
+        "rates": loop.rates.state(),
         "best": loop.best.state(),
         "record": loop.recorder.state(),
     }
@@ -58,7 +58,7 @@ def _put(loop: "Loop", state: Mapping[str, Any]) -> None:
         loop.average.restore(state["average"])
     if loop.descent:
         loop.descent.restore(state["descent"])
-    loop.schedule.restore(state["schedule"])
+    loop.rates.restore(state["rates"])
     loop.best.restore(state["best"])
     loop.recorder.restore(state["record"])
     loop.step = state["step"]

@@ -33,7 +33,7 @@ class Mean(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return ctx.group.average(gradient), None
+        return Mean.apply(gradient, ctx.group), None  # which has a gradient itself, for penalties on gradients
 
 
 def _normalised(norm: _BatchNorm, alone: Callable[[Tensor], Tensor], group: Member, x: Tensor) -> Tensor:

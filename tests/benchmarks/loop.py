@@ -28,6 +28,7 @@ LR = 1.0e-3
 STATISTICS = {"mean": [0.0] * 3, "std": [1.0] * 3}
 TRAINING = {
     "epochs": EPOCHS, "batch_size": BATCH, "precision": "float32", "augment": [], "clip": None, "ema": None,
+    "average": None,
     "validation": None, "seed": 0, "save_steps": None, "save_minutes": 5.0, "keep": 2, "workers": 0, "device": "cpu",
     "accumulate": 1, "channels_last": False, "compile": False, "checkpoint_activations": False, "detect_anomaly": False,
     "neighbourhood": None, "farthest_shift": None, "augment_factor": None, "augment_offset": None,

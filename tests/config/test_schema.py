@@ -100,7 +100,7 @@ def test_what_the_config_takes_fits(path, value):
         ("experiments/vnet/model", "vnett"), ("experiments/vnet/model", {"name": "vnet", "widht": 3}),
         ("experiments/vnet/model", {"name": "vnet", "width": 0}), ("experiments/vnet/crops", {"size": []}),
         ("experiments/vnet/normalize", {"input": "lgo"}), ("datasets/nbody/source", "npy"), ("experiments/A b", {}),
-        ("datasets/nbody/source", {"kind": "npy", "input": "x"}), ("experiments/vnet/evaluation", []),
+        ("datasets/nbody/source", {"kind": "npy", "target": "x"}), ("experiments/vnet/evaluation", []),
     ],
 )  # fmt: skip
 def test_what_the_config_refuses_does_not_fit(path, value):

@@ -3,19 +3,18 @@
 import json
 import zipfile
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from m2m_core import config
 from m2m_core.data.fields import Fields
 from m2m_core.data.styles import Styles
 from m2m_core.errors import ConfigError
 from m2m_core.export.emulate import load
+from m2m_core.export.field_to_field import field_to_field
 from m2m_core.export.styles import Styles as Twin
-from m2m_core.stages import Stages
-from tests.config.making import changed, small
 from tests.export.outside import made, model, numbers_of, outside
 
 torch.set_num_threads(1)
@@ -100,12 +99,12 @@ def test_the_style_has_its_say_and_must_be_told(files):
         assert json.loads(file.read("archive/extra/about.json"))["numbers"] == ["sigma_8"]
 
 
-def test_generators_are_refused_before_any_job():
-    raw = changed("experiments/fine", small()["experiments"]["vnet"] | {"model": "stylegan2_generator"})
-    stages = Stages(config.parse(raw))
-    assert stages.export("vnet")["task"] == "field_to_field"
-    with pytest.raises(ConfigError, match="^experiments.fine.model.name: 'stylegan2_generator' has no exported form"):
-        stages.export("fine")
+def test_generators_are_refused_in_one_line():
+    task = SimpleNamespace(geometry=SimpleNamespace(noise=("one",), scale=2))
+    with pytest.raises(
+        ConfigError, match="^model: a network that is told noise, or makes finer fields, has no exported"
+    ):
+        field_to_field(task)
 
 
 @pytest.mark.parametrize("own", [{}, {"growth": 0.123}])

@@ -43,7 +43,25 @@ LABELS = BASE | {
     "loss": "binary_cross_entropy",
     "normalize": {"input": "standardise"},
 }
-EXPERIMENTS = {"field_to_field": BASE, "field_to_label": LABELS}  # task -> the experiment of its contract
+ADVERSARIAL = {
+    "name": "adversarial",
+    "discriminator": {"name": "stylegan2_discriminator", "scale": 2, "width": 4, "narrowest": 2},
+    "criterion": {"name": "bce", "label_smoothing": 0.1},
+    "optimizer": {"name": "adam", "lr": 1.0e-3},
+    "conditional": True,
+    "r1": 1.0,
+    "r2": 1.0,
+    "penalty_every": 3,
+    "noise": 0.1,
+    "noise_epochs": 2.0,
+    "clip": 1.0,
+    "weight": 0.1,
+}
+EXPERIMENTS = {  # task -> the experiment of its contract
+    "field_to_field": BASE,
+    "adversarial": BASE | {"task": ADVERSARIAL},
+    "field_to_label": LABELS,
+}
 
 
 def lay_over(below: dict, above: dict) -> dict:
@@ -56,10 +74,9 @@ def lay_over(below: dict, above: dict) -> dict:
 
 
 def experiment(task: str | dict = "field_to_field", **changes) -> dict:
-    """The settings of an experiment, every default filled in; of a task by its name, or with other options."""
-    own = {"task": task} if isinstance(task, dict) else {}
-    base = EXPERIMENTS[task["name"] if own else task]
-    raw = lay_over({"task": task} | base | own, changes)
+    """The settings of an experiment, every default filled in; `task` with options replaces those of its contract."""
+    name, given = (task, {}) if isinstance(task, str) else (task["name"], {"task": task})
+    raw = lay_over({"task": name} | EXPERIMENTS[name], changes | given)
     source = {"kind": "npy", "input": "a", "target": "b"}
     return (
         config.parse({"datasets": {"d": {"source": source}}, "experiments": {"e": raw}}).experiments["e"].model_dump()

@@ -105,6 +105,15 @@ def test_parts_of_parts_and_scaled_losses_make_the_whole(tmp_path, toy, setting)
     np.testing.assert_allclose(numbers(tmp_path / "1", "loss"), numbers(tmp_path / "2", "loss"), rtol=1e-6)
 
 
+@pytest.mark.parametrize("validation", [VALIDATION, None])
+def test_averaged_weights_and_their_statistics_are_those_of_one_process(tmp_path, validation):
+    common = {"batch_size": 3, "average": {"last": 2}, "validation": validation}
+    one, two = (together(tmp_path / str(gpus), "Normed", gpus=gpus, **common).weights() for gpus in (1, 2))
+    assert one["model"]["2.running_mean"].any()
+    for key, value in one["model"].items():
+        torch.testing.assert_close(value, two["model"][key], rtol=1e-6, atol=1e-9)
+
+
 def test_twice_the_same_bits(tmp_path):
     first, second = (together(tmp_path / name, "Stateful", gpus=3, **MEASURED) for name in "ab")
     assert same(weights(first.task), weights(second.task)) and first.task.modules["model"][1].running_mean.any()

@@ -23,6 +23,7 @@ SETTINGS = {
     "neighbourhood": None,
     "clip": None,
     "ema": None,
+    "average": None,
     "validation": None,
     "seed": 0,
     "initial_weights": None,

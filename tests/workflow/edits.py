@@ -12,7 +12,9 @@ from m2m_core.models import is_styled
 from .conftest import TINY
 
 CHOICES = ("source", "task", "model", "loss", "optimizer", "schedule", "evaluation", "sections", "tracking")
-REQUIRED = {"multistep": {"milestones": [7]}}  # options without a default
+JUDGE = {"name": "stylegan2_discriminator", "scale": 2}  # whose patches are small
+REQUIRED = {"multistep": {"milestones": [7]}, "adversarial": {"discriminator": JUDGE}}  # beside a name
+TOLD = {"optimizer": "adamw", "schedule": "constant"}  # of keys that have edits of their own, one for a task's options
 MODEL = {"depth": 1, "width": 2, "padding": "periodic"}
 FILES = {"kind": "npy", "input": "data/in_*.npy", "target": "data/out_*.npy"}
 WIDTHS = {"model.width": {"low": 2, "high": 40}}
@@ -135,6 +137,11 @@ SPECIAL = _scalings() | _trackers() | _of_labels() | _of_cubes() | {
     "styles.spread": ("experiments.tiny.styles.omega_m", {}, {"spread": 0.5}),
     "schedule.milestones": ("experiments.tiny.schedule.milestones", [7], [8]),
     "optimizer.groups": ("experiments.tiny.optimizer.groups", None, [{"match": "bias", "weight_decay": 0.0}]),
+    "task.adversarial.optimizer.adamw.groups": (
+        "experiments.tiny.task.optimizer",
+        {"name": "adamw"},
+        {"name": "adamw", "groups": [{"match": "bias", "weight_decay": 0.0}]},
+    ),
     "inference.tile": ("experiments.tiny.inference.tile", None, 4),
     "training.augment": ("experiments.tiny.training.augment", ["flip"], ["flip", "permute"]),
     "training.initial_weights.path": ("experiments.tiny.training.initial_weights", *WEIGHTS),
@@ -143,6 +150,7 @@ SPECIAL = _scalings() | _trackers() | _of_labels() | _of_cubes() | {
         {"path": "data/one.pt", "strict": True},
         {"path": "data/one.pt", "strict": False},
     ),
+    "training.average.last": ("experiments.tiny.training.average", None, {"last": 3}),
     "training.device": ("experiments.tiny.training.device", "auto", "cpu"),
     "predictions.experiment": ("predictions.new.experiment", "tiny", "again"),
     "predictions.dataset": ("predictions.new.dataset", "other", "third"),
@@ -164,10 +172,14 @@ SPECIAL = _scalings() | _trackers() | _of_labels() | _of_cubes() | {
 
 
 def leaves() -> dict[str, dict]:
-    """Path -> node, of all keys of the schema that hold no others."""
-    nodes = schema.nodes()
+    """Path -> node, of all keys of the schema that hold no others; of what options of a task choose, one a kind."""
+    nodes = {path: node for path, node in schema.nodes().items() if not _is_told(chosen(path).split("."))}
     inner = {path[: match.start()] for path in nodes for match in re.finditer(r"\.", path)}
     return {path: node for path, node in nodes.items() if path not in inner - {"datasets", "experiments"}}
+
+
+def _is_told(parts: list[str]) -> bool:
+    return parts[0] == "task" and len(parts) > 3 and parts[3] != TOLD.get(parts[2], parts[3])
 
 
 def plain(path: str) -> str:
@@ -218,6 +230,8 @@ def base(path: str) -> dict:
             tiny["styles"] = {"omega_m": {}}
         if parts[0] == "loss" and not told:
             tiny["normalize"]["target"] = "identity"  # which every loss takes
+    elif parts[0] == "task" and not told:
+        _let_judge(raw, parts)
     elif parts[0] == "styles":
         tiny.update(model={"name": "styled_vnet", **MODEL}, styles={"omega_m": {}})
     elif parts[0] == "evaluation":
@@ -245,6 +259,18 @@ def _labels_of(parts: list[str]) -> dict | None:
         ["crops", key] for key in ("kind", "axes", "thickness")
     )
     return dict(ASKED["binary"]) if is_own else None
+
+
+def _let_judge(raw: dict, parts: list[str]) -> None:
+    """The task with the name that is chosen, and crops that any discriminator takes."""
+    for dataset in raw["datasets"].values():
+        dataset["source"]["mesh"] = 40
+    for experiment in raw["experiments"].values():
+        experiment["crops"]["size"] = 40
+    task = {"name": parts[1], **copy.deepcopy(REQUIRED.get(parts[1], {}))}
+    task |= {"noise": 0.1} if parts[-1] == "noise_epochs" else {}
+    task |= {parts[2]: {"name": parts[3]}} if len(parts) > 3 else {}
+    raw["experiments"]["tiny"]["task"] = task
 
 
 def edited(path: str, node: dict) -> tuple[dict, dict] | None:
@@ -286,6 +312,12 @@ def _places(path: str, node: dict) -> Iterator[tuple]:
         place = f"report.sections.0.{parts[3]}"
     elif parts[0] == "ablations":
         place = f"ablations.width.{plain(path).removeprefix('ablations.')}"
+    elif parts[0] == "task" and len(parts) > 3:
+        place = f"experiments.tiny.task.{parts[2]}"
+        if parts[4] == "name":
+            others = [name for name in registry.entries(parts[2]) if name not in (parts[3], *REQUIRED)]
+            yield from ((place, {"name": other}, {"name": parts[3]}) for other in others)
+        place = f"{place}.{parts[4]}"
     elif parts[-1] == "name":
         kind = "encoder" if parts[0] == "model" and _labels_of(parts) else parts[0]
         others = [name for name in registry.entries(kind) if name != parts[1]]
