@@ -4,9 +4,7 @@ A lattice is told by a field's shape, the crop's size and the step between crops
 sample and for each different shape. Crops are chosen by sample: those of one sample cannot fall into two folds.
 """
 
-import hashlib
 import itertools
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from .data.catalogue import Catalogue, Sample
+from .data.slices import Slices, digest
+from .data.slices import index as slices_of
 from .errors import ConfigError, DataError
 from .files import write_whole
 from .models import Geometry, Sides, geometry_of
 
-__all__ = ["Crops", "Tile", "index", "per_axis", "stitch", "tiles", "write_index"]
+__all__ = ["Crops", "Tile", "index", "per_axis", "read_index", "stitch", "tiles", "write_index"]
 
 Edges = int | Sequence[int]
 Halo = (
@@ -70,16 +70,8 @@ class Crops(Sequence):
 
     @classmethod
     def read(cls, path: str | Path, catalogue: Iterable[Sample] | None = None) -> "Crops":
-        """The index at `path`; raises DataError if it is damaged, or was made of another catalogue."""
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                crops = cls({key: arrays[key] for key in arrays.files})
-        except Exception as error:
-            reason = " ".join(str(error).split())[:80]
-            raise DataError(f"{path}: not an index of crops ({reason}); delete it") from error
-        if catalogue is not None and str(crops.arrays["digest"]) != _digest(_facts(catalogue)):
-            raise DataError(f"{path}: made for other samples or shapes than the catalogue's; delete it")
-        return crops
+        """The index at `path`, see `read_index`."""
+        return read_index(path, catalogue)
 
     @property
     def beyond(self) -> Sides:
@@ -163,11 +155,11 @@ def index(
     crops overlap, the lattice goes once around. Raises ConfigError on what the model or a field cannot take, DataError
     on samples that cannot share one lattice.
     """
-    catalogue = list(catalogue)
-    facts = _facts(catalogue)
+    samples = list(catalogue)
+    facts = [(sample.id, tuple(sample.shape("input")[1:]), tuple(sample.around)) for sample in samples]
     if not facts:
         raise DataError(f"{where}: the catalogue has no samples; expected at least one")
-    _check_scale(catalogue, scale_factor, geometry.scale, where)
+    _check_scale(samples, scale_factor, geometry.scale, where)
     edges, steps = _admitted(size, step, len(facts[0][1]), where)
     lattices = {(shape, around): name for name, shape, around in reversed(facts)}  # and the first sample of each
     whole = all(shape == edges for shape, _ in lattices)
@@ -196,19 +188,44 @@ def index(
         "scale": np.array(geometry.scale),
         "whole": np.array(whole),
         "padding": np.array(geometry.runs_as(whole)),
-        "digest": np.array(_digest(facts)),
+        "digest": np.array(digest(samples)),
     }
+
+
+def read_index(path: str | Path, catalogue: Iterable[Sample] | None = None) -> Any:
+    """The `Crops` or `Slices` at `path`; raises DataError if it is damaged, or was made of another catalogue."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            held = {key: arrays[key] for key in arrays.files}
+        found = Slices(held) if "thickness" in held else Crops(held)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:80]
+        raise DataError(f"{path}: not an index of crops ({reason}); delete it") from error
+    if catalogue is not None and str(found.arrays["digest"]) != digest(catalogue):
+        raise DataError(f"{path}: made for other samples or shapes than the catalogue's; delete it")
+    return found
 
 
 def write_index(settings: Mapping[str, Any], catalogue: str | Path, output: str | Path) -> str:
     """The crops stage: from the catalogue's file to the index; returns a line about it."""
     geometry = geometry_of(settings["geometry"]["name"], settings["geometry"]["options"])
+    if "kind" in settings["crops"]:
+        return _write_slices(settings["crops"], geometry, Catalogue.read(catalogue), output)
     arrays = index(Catalogue.read(catalogue), geometry=geometry, **settings["crops"])
     write_whole(output, lambda stream: np.savez_compressed(stream, **arrays))
     crops = Crops(arrays)
     halos = [str(low) if low == high else f"{low}+{high}" for low, high in crops.beyond]
     size, halo = ("x".join(map(str, edges)) for edges in (crops.size, halos))
     return f"{len(crops)} crops of {size} with a halo of {halo}, in {len(crops.ids)} samples"
+
+
+def _write_slices(chosen: Mapping[str, Any], geometry: Geometry, catalogue: Catalogue, output: str | Path) -> str:
+    arrays = slices_of(catalogue, **chosen)
+    slices = Slices(arrays)
+    geometry.admit(slices.edges, "crops")
+    write_whole(output, lambda stream: np.savez_compressed(stream, **arrays))
+    edges = "x".join(map(str, slices.edges))
+    return f"{len(slices)} examples of {edges} voxels, {slices.thickness} thick, in {len(slices.ids)} samples"
 
 
 def tiles(shape: Sequence[int], size: Edges, where: str = "inference.tile") -> list[Tile]:
@@ -362,12 +379,3 @@ def per_axis(edges: Edges, dims: int, where: str) -> tuple[int, ...]:
 
 def _integers(array: np.ndarray) -> tuple[int, ...]:
     return tuple(map(int, array))
-
-
-def _facts(catalogue: Iterable[Sample]) -> list[tuple[str, tuple[int, ...], tuple[bool, ...]]]:
-    """What the index depends on: (id, edges of the input, along which axes it is periodic) of each sample."""
-    return [(sample.id, tuple(sample.shape("input")[1:]), tuple(sample.around)) for sample in catalogue]
-
-
-def _digest(facts: Sequence[tuple[str, tuple[int, ...], tuple[bool, ...]]]) -> str:
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

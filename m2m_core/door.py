@@ -12,13 +12,18 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from . import admission, losses, registry
+from . import admission, labels, losses, registry
 from .blending import admit
 from .config import Config, Dataset, Experiment
+from .config.families import LABELS, family_of
 from .config.keys import Folds, Training
+from .config.slices import Slices
 from .crops import Crops, index, per_axis
 from .data import folds
+from .data.naming import check_words
 from .data.parameters import TOLD, names_in
+from .data.slices import STREAMS
+from .data.slices import index as lattice
 from .errors import ConfigError, DataError
 from .models import Geometry, geometry_of, is_styled
 from .stages import RUNNING, is_simulated
@@ -40,6 +45,11 @@ class Expected:
     fields: dict[str, tuple[int, ...]]  # edges of each [voxels]
     around: tuple[bool, ...]
 
+    @property
+    def periodic(self) -> bool:
+        """Whether the box goes on along all axes."""
+        return all(self.around)
+
     def shape(self, field: str) -> tuple[int, ...]:
         """(channels, *space)."""
         return (1, *self.fields[field])
@@ -49,9 +59,12 @@ def check(config: Config) -> Config:
     """The config itself; raises ConfigError naming the key."""
     spaces = {name: _space(dataset, f"datasets.{name}") for name, dataset in config.datasets.items()}
     for name, dataset in config.datasets.items():
-        _check_folds(dataset, f"datasets.{name}")
+        tells = any(e.dataset == name and family_of(e.task) is LABELS for e in config.experiments.values())
+        _check_folds(dataset, f"datasets.{name}", tells)
+        _check_words(dataset, f"datasets.{name}.source")
     for name, experiment in config.experiments.items():
         with _named(config.origin(name)):
+            labels.check(experiment, config.datasets[experiment.dataset])
             _check_target(experiment, config.datasets[experiment.dataset])
             _check_processes(experiment.training)
             _check_weights(experiment.training)
@@ -63,10 +76,12 @@ def check(config: Config) -> Config:
             _check_loss(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
             _check_task(experiment)
     admission.check(config)
+    labels.check_predictions(config)
     for name, probes in config.probes.items():
         _check_search(config, name)
         for variant, experiment in probes:
             with _named(variant.origin):
+                labels.check(experiment, config.datasets[experiment.dataset])
                 _check_score(experiment)
                 _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
     return config
@@ -106,10 +121,14 @@ def _taken(kind: str, name: str, options: dict[str, Any], where: str) -> dict[st
     return registry.check(kind, name, {key: value for key, value in options.items() if key in taken}, where)
 
 
-def _check_folds(dataset: Dataset, where: str) -> None:
-    """Lists of sample ids: each sample in one fold, and of simulated samples each in a fold."""
+def _check_folds(dataset: Dataset, where: str, tells: bool) -> None:
+    """Lists of sample ids: each sample in one fold, and of simulated samples each in a fold.
+
+    tells: whether labels are learnt from it, which takes no target
+    """
     lists, source = dataset.folds.given, dict(dataset.source)
-    if not dataset.has_target and dataset.folds != Folds():
+    plain = dataset.folds.model_copy(update={"by": None}) == Folds()
+    if not (dataset.has_target or plain or tells):
         raise ConfigError(f"{where}.folds: a dataset without targets has none; expected source.target, or no folds")
     if lists is None:
         return
@@ -117,6 +136,14 @@ def _check_folds(dataset: Dataset, where: str) -> None:
     ids = [_id(i) for i in range(source["samples"])] if simulated else list(dict.fromkeys(chain(*lists)))
     with _named(where):
         folds.given(ids, lists)
+
+
+def _check_words(dataset: Dataset, where: str) -> None:
+    """Words that the names of cubes have."""
+    source: Any = dataset.source
+    if source["kind"] == "cubes":
+        with _named(where):
+            check_words(source)
 
 
 def _id(number: int) -> str:
@@ -128,7 +155,7 @@ def _id(number: int) -> str:
 
 def _check_target(experiment: Experiment, dataset: Dataset) -> None:
     """Something to learn from."""
-    if not dataset.has_target:
+    if family_of(experiment.task) is not LABELS and not dataset.has_target:
         text = f"{shown(experiment.dataset)} has no source.target to learn from"
         raise ConfigError(f"dataset: {text}; expected one that has, or to predict it under predictions")
 
@@ -198,10 +225,12 @@ def _check_parts(experiment: Experiment, dataset: Dataset) -> None:
 def _check_crops(experiment: Experiment, dataset: Dataset, space: Space | None) -> None:
     """Crops that the model takes and that leave no gaps; of simulated samples, crops and tiles that fit."""
     crops = experiment.crops
-    size = crops.size
     geometry = _geometry(dict(experiment.model))
+    if isinstance(crops, Slices):
+        return _check_slices(experiment, crops, dataset, space, geometry)
     if geometry is None:
         return
+    size = crops.size
     told: Any = dict(dataset.source).get("periodic")
     if geometry.padding == "periodic" and (told is False or isinstance(told, list) and not all(told)):
         raise ConfigError("model.padding: periodic, but the dataset is not; expected valid or zero")
@@ -215,6 +244,22 @@ def _check_crops(experiment: Experiment, dataset: Dataset, space: Space | None) 
     if space:
         _check_tile(experiment.inference.tile or size, space["input"], geometry, made)
     _check_overlap(experiment.inference.overlap, experiment.inference.tile or size, space, geometry)
+
+
+def _check_slices(
+    experiment: Experiment, crops: Slices, dataset: Dataset, space: Space | None, geometry: Geometry | None
+) -> None:
+    """As many processes that read as there are lanes of samples, or a part; of simulated samples, slices that fit."""
+    workers = experiment.training.workers
+    if experiment.training.neighbourhood and workers and STREAMS[0] % workers:
+        text = "expected 0, 1, 2 or 4, so that each reads samples of its own"
+        raise ConfigError(f"training.workers: {workers}, with training.neighbourhood; {text}")
+    if space:
+        around = (dict(dataset.source).get("periodic") is not False,) * len(space["input"])
+        sample: Any = Expected(_id(0), space, around)
+        found = lattice([sample], **crops.model_dump())
+        if geometry:
+            geometry.admit(found["edges"].tolist(), "crops")
 
 
 def _check_tile(tile: int | list[int], space: tuple[int, ...], geometry: Geometry, crops: Crops) -> None:
@@ -235,6 +280,8 @@ def _check_overlap(overlap: int | list[int], tile: int | list[int], space: Space
 
 def _check_loss(experiment: Experiment, dataset: Dataset, space: Space | None) -> None:
     """A target that the loss can take, as far as it is known."""
+    if family_of(experiment.task) is LABELS:
+        return
     source = dict(dataset.source)
     known: dict[str, Any] = {"quantities": _kinds(source)}
     if space:

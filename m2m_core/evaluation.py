@@ -26,7 +26,7 @@ def evaluate(settings: Mapping[str, Any], files: Any, output: str, fold: int, jo
     study = read_study({**record["settings"], "evaluation": settings["evaluation"]}, files, fold)
     task = build(study)
     samples = task.samples().predict
-    predictions.check(files.predictions, {s.id: s.shape("target") for s in samples}, record["sha256"])
+    predictions.check(files.predictions, {s.id: task.predict(s).shape for s in samples}, record["sha256"])
     verify(samples, job.params.verify)
     rows = []
     with scipy.fft.set_workers(job.threads):

@@ -17,7 +17,7 @@ from .config import Config
 from .config.choices import Term
 from .files import write_text
 from .registry import Entry
-from .wording import article, describe
+from .wording import article, called, describe
 
 __all__ = ["json_schema", "main", "markdown", "nodes", "texts"]
 
@@ -176,7 +176,7 @@ def _inside(node: dict[str, Any], schema: dict[str, Any]) -> Iterator[tuple[str,
 
 def _kind(path: str, kind: str, keys: set[str]) -> Iterator[str]:
     """Everything of a kind, then of the kinds that its options name and no key of the config."""
-    yield from [f"{_level(path)} Every {kind}, for `{path}`", ""]
+    yield from [f"{_level(path)} Every {kind.replace('_', ' ')}, for `{path}`", ""]
     every = registry.entries(kind).values()
     for entry in every:
         schema = _entry_schema(entry)
@@ -198,7 +198,7 @@ def _table(section: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
 
 def _taken(node: dict[str, Any], schema: dict[str, Any]) -> str:
     if "x-choice" in node:
-        choice = f"{article(' or '.join(node['x-choice']['kinds']))}, see below"
+        choice = f"{article(called(node['x-choice']))}, see below"
         types = {option.get("type") for option in node.get("anyOf", [node])}
         if {"string", "array"} <= types:
             return f"{choice}, or a list of such"

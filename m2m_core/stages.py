@@ -10,6 +10,7 @@ from typing import Any
 
 from . import registry
 from .config import Config, Dataset, Experiment
+from .config.families import LABELS, family_of, kind_of_labels
 from .config.normal import Normal
 from .errors import ConfigError
 from .files import digest
@@ -24,6 +25,8 @@ NEEDS = {  # the metrics that figures draw
     "correlation": "cross_correlation",
     "one_point": "one_point",
 }
+OF_ALL = ("learning",)  # figures of every family
+OF_CLASSES, OF_PARAMETERS = ("roc", "reliability", "confusion"), ("recovery",)  # what labels are decides
 RUNNING = (
     "workers",
     "save_steps",
@@ -90,6 +93,9 @@ class Stages:
         keys["folds"].pop("run")
         keys.pop("verify")
         keys.pop("shard")
+        told = (e.task for e in self.config.experiments.values() if e.dataset == dataset)
+        if not chosen.has_target and any(family_of(task) is LABELS for task in told):
+            keys["tells"] = True  # labels: hence folds, though there is no target
         made = is_simulated(chosen)
         sources = [] if made else [find("source", keys["source"]["kind"])]
         return self._with_code(keys, "m2m_core.data.stage", *self._readers(dataset), *sources)
@@ -194,9 +200,16 @@ class Stages:
     def evaluation(self, experiment: str) -> dict[str, Any]:
         """What is measured."""
         metrics = self._of(experiment).evaluation
-        code = [find("metric", metric["name"]) for metric in metrics if isinstance(metric, dict)]
+        kind = family_of(self._of(experiment).task).evaluation
+        code = [find(kind, metric["name"]) for metric in metrics if isinstance(metric, dict)]
         code += self._code(experiment, ("task",))
         return self._with_code({"evaluation": metrics}, "m2m_core.evaluation", *code)
+
+    @property
+    def exported(self) -> list[str]:
+        """The experiments whose family has an exported form."""
+        known = registry.entries("export")
+        return [name for name in self.config.experiments if self._chosen(name, "task")["name"] in known]
 
     def export(self, experiment: str) -> dict[str, Any]:
         """One file that holds a trained model with its normalisation."""
@@ -245,17 +258,21 @@ class Stages:
 
     def figures(self, experiment: str) -> list[str]:
         """The figures that what is measured allows."""
-        metrics: Any = self._of(experiment).evaluation
+        chosen = self._of(experiment)
+        if family_of(chosen.task) is LABELS:
+            foreign = OF_CLASSES if kind_of_labels(chosen.task) == "regression" else OF_PARAMETERS
+            return [*OF_ALL, *(name for name in registry.entries("label_figure") if name not in foreign)]
+        metrics: Any = chosen.evaluation
         measured = {metric["name"] for metric in metrics}
         return [name for name in registry.entries("figure") if NEEDS.get(name) is None or NEEDS[name] in measured]
 
     def figure(self, figure: str) -> dict[str, Any]:
         """One figure of one experiment."""
-        return self._with_code({"figure": figure}, "m2m_core.report.draw", find("figure", figure))
+        return self._with_code({"figure": figure}, "m2m_core.report.draw", _figure(figure))
 
     def caption(self, figure: str) -> str:
         """What a figure shows."""
-        return find("figure", figure).summary
+        return _figure(figure).summary
 
     def description(self, experiment: str) -> dict[str, Any]:
         """An experiment for people: its name, what it varies, and its settings."""
@@ -307,9 +324,10 @@ class Stages:
         """The entries that an experiment chooses, its normalisations and what reads its files."""
         named = [(kind, name) for kind in CHOSEN for name in _names(getattr(chosen, kind))]
         named += [("geometry", name) for kind, name in named if kind == "model"]
-        entries = [find(kind, name) for kind, name in named if kinds is None or kind in kinds]
+        family = family_of(chosen.task)._asdict()
+        entries = [find(family.get(kind, kind), name) for kind, name in named if kinds is None or kind in kinds]
         if kinds is None:
-            entries += [entry for kind in CHOSEN for entry in _inner(kind, getattr(chosen, kind))]
+            entries += [entry for kind in CHOSEN for entry in _inner(family.get(kind, kind), getattr(chosen, kind))]
         normals = self._normals(chosen)
         entries += [find("transform", name) for normal in normals for name in _chain(normal).split("-")]
         entries += [find("scaling", _scaling(normal)) for normal in normals]
@@ -330,6 +348,11 @@ class Stages:
 def _names(chosen: Any) -> list[str]:
     """Of what an experiment chooses, one or several."""
     return [one["name"] for one in (chosen if isinstance(chosen, list) else [chosen])]
+
+
+def _figure(name: str) -> Entry:
+    """A figure of labels, or else of fields."""
+    return registry.entries("label_figure").get(name) or find("figure", name)
 
 
 def _inner(kind: str, chosen: Any) -> Iterator[Entry]:

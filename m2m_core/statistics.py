@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from . import registry
+from .data.arrays import opened
 from .data.catalogue import Catalogue, Part, Sample
 from .data.normalize import edges, normals
 from .data.quantiles import FRACTIONS, Histogram, Sketch, pooled
-from .data.readers import Array, header, named, open_array, printable
+from .data.readers import Array, named, printable
 from .data.scan import HIGHEST, tiles
 from .data.transforms import Identity, Transform
 from .data.transforms import transform as find_transform
@@ -104,12 +105,14 @@ def of_fold(
 ) -> dict[str, dict[str, Any]]:
     """Pooled moments of the training samples, each field or part under the transform it is normalised by.
 
+    A field that the samples do not have, as a target of data with labels, has none.
     Where its scaling needs quantiles: "quantiles", part of the values below -> one number a channel.
     `files`: tables of moments, named after their transforms, and of quantiles.
     """
     training = list(training)
     tables = {path.stem: _read(path) for path in map(Path, files)}
-    return {field: _of_field(chosen, field, tables, training) for field, chosen in normalize.items()}
+    held = {field: chosen for field, chosen in normalize.items() if field in training[0].fields}
+    return {field: _of_field(chosen, field, tables, training) for field, chosen in held.items()}
 
 
 def _of_field(
@@ -247,10 +250,7 @@ def _pass(catalogue: Catalogue, begin: Callable[[], Any], names: Sequence[str]) 
 
 
 def _part(part: Part, begin: Callable[[], Any]) -> list[Any]:
-    now = header(part.file, part.dataset)
-    if (now.size, now.shape, now.dtype) != (part.size, part.shape, part.dtype):
-        raise DataError(f"{printable(part.file)}: changed since the catalogue was made")
-    array = open_array(part.file, part.dataset)
+    array = opened(part)
     channels = [begin() for _ in range(part.shape[0])]
     for channel, block in _blocks(array):
         channels[channel].add(block)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from .errors import printable
 from .options import LIMIT, MANY, NAME
 
-__all__ = ["article", "complaint", "describe", "hint", "joined", "short", "shown"]
+__all__ = ["article", "called", "complaint", "describe", "hint", "joined", "short", "shown"]
 
 PLAIN = re.compile(r"(?=.{1,80}$)[\w-]+(\.[\w-]+)*")
 WORDS: dict[object, str] = {None: "null", True: "true", False: "false"}
@@ -69,7 +69,7 @@ def complaint(error: ValidationError, schema: Schema, raw: Any, where: str, owne
     key, node = joined(where, *path), _node(schema, path)
     if first["type"] == "extra_forbidden":
         known = [name for node in _options(_node(schema, path[:-1]), schema) for name in node.get("properties", ())]
-        return f"{key}: {owner} has no such key; {hint(path[-1], known)}"
+        return f"{key}: {owner} has no such key; {hint(path[-1], [name for name in known if name != path[-1]])}"
     if first["type"] == "missing":
         return f"{key}: missing; expected {describe(node, schema)}"
     if first["type"] == "value_error":
@@ -120,6 +120,11 @@ def _number(text: str, whole: bool) -> str:
 # ---- what is expected
 
 
+def called(mark: dict) -> str:
+    """What a key that names code names, from its mark in the schema."""
+    return mark.get("called") or " or ".join(mark["kinds"])
+
+
 def describe(node: Schema, schema: Schema, exact: bool = False, quote: str = "'") -> str:
     """What a node of a JSON schema takes, as in 'an integer of at least 1, or null'.
 
@@ -141,7 +146,7 @@ def _one(node: Schema, schema: Schema, exact: bool, quote: str) -> str:
         text = describe(item, schema, exact, quote)
         return _list(node) + ("" if text == "anything" else f", each {text}")
     if "x-choice" in node:
-        kinds, key = " or ".join(node["x-choice"]["kinds"]), node["x-choice"]["key"]
+        kinds, key = called(node["x-choice"]), node["x-choice"]["key"]
         more = ", or a list of such" if {"string", "array"} <= {o.get("type") for o in node.get("anyOf", ())} else ""
         return f"the name of {article(kinds)}, or a mapping with {key} and options{more}"
     if "x-words" in node:

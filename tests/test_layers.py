@@ -10,7 +10,7 @@ FLOORS = [  # the modules of the first may use each other
     {"config"},
     {"physics", "stages", "schema", "changes"},
     {"data", "simulations", "models", "losses", "metrics"},
-    {"statistics", "crops", "blending"},
+    {"statistics", "crops", "blending", "labels"},
     {"admission"},
     {"tasks", "door"},
     {"training", "inference", "evaluation", "export", "report"},

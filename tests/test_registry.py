@@ -10,8 +10,9 @@ from m2m_core import registry
 from m2m_core.errors import ConfigError
 
 KINDS = {
-    "condition", "criterion", "discriminator", "export", "figure", "geometry", "loss", "metric", "model", "optimizer",
-    "patches", "quantiles", "reader", "requirement", "scaling", "schedule", "section", "shape", "simulation", "source",
+    "condition", "criterion", "discriminator", "encoder", "export", "figure", "geometry", "label_baseline",
+    "label_figure", "label_fit", "label_loss", "loss", "metric", "model", "numbers", "optimizer", "patches",
+    "quantiles", "reader", "requirement", "scaling", "schedule", "section", "shape", "simulation", "source",
     "task", "torch_scaling", "torch_transform", "tracker", "transform",
 }  # fmt: skip
 ENTRIES = [(kind, name) for kind in sorted(KINDS) for name in registry.entries(kind)]
@@ -37,15 +38,17 @@ def test_the_kinds_are_known_and_none_is_empty():
 def test_every_entry_is_documented(kind, name):
     entry = registry.find(kind, name)
     assert entry.summary.endswith((".", ":", "?")) or entry.summary, f"{kind} {name} has no docstring"
-    if kind not in ("condition", "geometry", "patches", "requirement", "shape"):
+    if kind not in ("condition", "geometry", "numbers", "patches", "requirement", "shape"):
         assert not [option for option in entry.options if option not in entry.texts]
     assert not [text for text in entry.texts if text not in entry.options]
 
 
 @pytest.mark.parametrize("kind, name", ENTRIES)
 def test_every_default_is_of_its_type(kind, name):
-    required = {"input": "x", "target": "y"} if kind == "source" else {}
+    fields = {"input": "x", "target": "y"} if kind == "source" else {}
+    required = {key: value for key, value in fields.items() if key in registry.find(kind, name).options}
     required |= {"milestones": [3]} if name == "multistep" else {}
+    required |= {"labels": ["gr"]} if (kind, name) == ("task", "field_to_label") else {}
     checked = registry.check(kind, name, required)
     assert checked.keys() == registry.find(kind, name).options.keys()
 

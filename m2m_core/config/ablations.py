@@ -12,7 +12,8 @@ from ..errors import ConfigError
 from ..wording import hint, joined, shown
 from .choices import choices_of
 from .drawing import drawn, ends
-from .keys import SERIES, Ablation, Experiment, Variant
+from .keys import Experiment, Variant
+from .variation import SERIES, Ablation
 
 __all__ = ["made_by", "probes_of", "raw_of"]
 

@@ -26,11 +26,12 @@ class Term(BaseModel):
 class Choice:
     """Marks a field that names code of one of `kinds`: `vnet`, or `{name: vnet, width: 8}`; or a list of these.
 
-    Where it is `weighted`, a list is a sum, and each of it has a weight.
+    Where it is `weighted`, a list is a sum, and each of it has a weight. It is `called` by its kinds unless given.
     """
 
-    def __init__(self, *kinds: str, key: str = "name", weighted: bool = False) -> None:
+    def __init__(self, *kinds: str, key: str = "name", weighted: bool = False, called: str | None = None) -> None:
         self.kinds, self.key, self.weighted = kinds, key, weighted
+        self.called = called or " or ".join(kinds)
 
     def resolve(self, value: Any, where: str) -> Any:
         """The chosen name with all its options; raises ConfigError, also on a list that names one twice."""
@@ -68,11 +69,12 @@ class Choice:
     def kind_of(self, name: Any, where: str) -> str:
         """Which kind has an entry of this name; raises ConfigError with the nearest one."""
         if not isinstance(name, str) or name not in self.known():
-            raise ConfigError(f"{where}: unknown {' or '.join(self.kinds)} {shown(name)}; {hint(name, self.known())}")
+            raise ConfigError(f"{where}: unknown {self.called} {shown(name)}; {hint(name, self.known())}")
         return self.known()[name]
 
     def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict:
-        return {**handler(core), "x-choice": {"kinds": list(self.kinds), "key": self.key, "weighted": self.weighted}}
+        mark = {"kinds": list(self.kinds), "key": self.key, "weighted": self.weighted, "called": self.called}
+        return {**handler(core), "x-choice": mark}
 
 
 class Names:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .keys import Range
+from .variation import Range
 
 __all__ = ["drawn", "ends"]
 

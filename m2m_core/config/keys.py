@@ -2,19 +2,18 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from ..options import MANY, Count, Fraction, Index, Name, Number, Positive, Probability, Seed
+from ..options import Count, Fraction, Index, Name, Number, Positive, Probability, Seed
 from ..wording import short, shown
 from .choices import Choice
 from .normal import Chosen, Normal, Normalize, Section
 from .predictions import Prediction
+from .slices import AnyOf, Slices, kind_of_examples
+from .variation import Ablation
 from .weights import InitialWeights, LastEpochs, of_path
 
-__all__ = [
-    "Ablation", "Config", "Crops", "Dataset", "Experiment", "Folds", "Normal", "Random", "Range", "Search", "Section",
-    "Variant",
-]  # fmt: skip
+__all__ = ["Config", "Crops", "Dataset", "Experiment", "Folds", "Normal", "Section", "Slices", "Variant"]
 
 OneOrMore = Chosen | Annotated[list[Chosen], Field(min_length=1)]
 Size = Count | Annotated[list[Count], Field(min_length=1, max_length=3)]
@@ -25,17 +24,16 @@ Device = Annotated[
 Parameter = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 Side = Index | Annotated[list[Index], Field(min_length=2, max_length=2)]
 Halo = Index | Annotated[list[Side], Field(min_length=1, max_length=3)]
-Values = Annotated[list[Any], Field(min_length=1, max_length=1000)]
-Bound = Annotated[int, Field(ge=-MANY, le=MANY)] | Number
-SERIES = 1000  # experiments that one ablation may make
-Series = Annotated[int, Field(ge=1, le=SERIES)]
 
 
 class Folds(Section):
     """How samples are divided: each fold is held out once, the others train."""
 
     count: Annotated[int, Field(ge=2, le=1000)] | None = Field(None, description="number of folds; 3 unless `given`")
-    by: Literal["sample", "group"] = Field("sample", description="what stays together in one fold")
+    by: Literal["sample", "group"] | None = Field(
+        None,
+        description="what stays together in one fold; group where the `source` says what that is, else sample",
+    )
     seed: Seed = Field(0, description="decides which sample falls into which fold")
     given: Annotated[list[list[str]], Field(min_length=2, max_length=1000)] | None = Field(
         None, description="the sample ids of each fold, instead of `count` and `seed`"
@@ -122,6 +120,11 @@ class Crops(Section):
         return self
 
 
+Examples = Annotated[
+    Annotated[Crops, Tag("crops")] | Annotated[Slices, Tag("slices")], Discriminator(kind_of_examples), AnyOf()
+]
+
+
 class Validation(Section):
     """Samples of the training folds on which the model is chosen; the held-out fold is never looked at."""
 
@@ -204,6 +207,7 @@ class Inference(Section):
     )
     compression: Literal["gzip", "lzf", "none"] = Field("lzf", description="of the predictions on disk, without loss")
     precision: Literal["float32", "bf16", "fp16"] = Field("float32", description="arithmetic of the network")
+    saliency: Index = Field(1, description="held-out samples of which a network of labels tells what it looks at")
     seed: Seed = Field(0, description="decides the noise of each sample, of models that take any")
 
 
@@ -223,12 +227,15 @@ class Experiment(Section):
     styles: dict[Parameter, Style] = Field(
         {}, description="what a styled model is told of a sample: redshift, omega_m, growth or one of its parameters"
     )
-    crops: Crops = Field(description="what one training example is")
-    model: Annotated[Chosen, Choice("model")] = Field(description="the network")
-    loss: Annotated[OneOrMore, Choice("loss", weighted=True)] = Field(
+    crops: Examples = Field(description="what one training example is: a crop; with `kind`, a slice or a whole sample")
+    model: Annotated[Chosen, Choice("model", "encoder", called="model")] = Field(
+        description="the network; an encoder where labels are learnt"
+    )
+    loss: Annotated[OneOrMore, Choice("loss", "label_loss", weighted=True, called="loss")] = Field(
         "mse",
         description="what training makes small; of torch.nn the losses that compare two fields of one shape, "
-        "those that need more (CTC, triplet, cosine embedding, ...) are not for fields",
+        "those that need more (CTC, triplet, cosine embedding, ...) are not for fields; "
+        "of labels unless given the likelihood of their kind",
     )
     optimizer: Annotated[Chosen, Choice("optimizer")] = Field(
         "adamw",
@@ -240,83 +247,12 @@ class Experiment(Section):
     tracking: Annotated[list[Chosen], Choice("tracker")] = Field(
         ["tensorboard"], description="where a training is watched; nowhere if empty, and no result depends on it"
     )
-    evaluation: Annotated[list[Chosen], Field(min_length=1), Choice("metric")] = Field(
-        ["power_spectrum", "cross_correlation", "mean_square_error", "one_point"], description="what is measured"
+    evaluation: Annotated[list[Chosen], Field(min_length=1), Choice("metric", "label_baseline", called="metric")] = (
+        Field(
+            ["power_spectrum", "cross_correlation", "mean_square_error", "one_point"],
+            description="what is measured; of labels the baselines, [power_spectrum_baseline] unless given",
+        )
     )
-
-
-class Range(Section):
-    """Numbers between two bounds, both included: integers if both bounds are."""
-
-    low: Bound = Field(description="least value")
-    high: Bound = Field(description="greatest value")
-    log: bool = Field(False, description="as many between 1 and 10 as between 10 and 100")
-
-    @model_validator(mode="after")
-    def _agree(self) -> "Range":
-        if not self.low < self.high:
-            raise ValueError(f"low is {self.low}, high is {self.high}; expected low below high")
-        if self.log and self.low <= 0:
-            raise ValueError(f"low is {self.low}; expected a number above 0 where log is true")
-        return self
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether only integers are meant."""
-        return isinstance(self.low, int) and isinstance(self.high, int)
-
-
-class Random(Section):
-    """Experiments with values drawn at random; more of them leave the first ones as they are."""
-
-    count: Series = Field(description="how many experiments")
-    seed: Seed = Field(0, description="decides the values, together with the number of the experiment and the key")
-
-
-class Search(Section):
-    """A search for the best values by validation score, trial after trial, with Optuna."""
-
-    trials: Series = Field(description="how many trainings; more of them continue the search")
-    seed: Seed = Field(0, description="decides the values, together with the trials before")
-    sampler: Literal["tpe", "random"] = Field(
-        "tpe", description="where values come from: a model of the trials before, or chance"
-    )
-    pruner: Literal["none", "median"] = Field(
-        "none", description="whether a trial worse than half of those before is stopped, after a quarter of its epochs"
-    )
-    fold: Index = Field(0, description="the fold whose training samples train and validate the trials")
-
-
-class Ablation(Section):
-    """Makes experiments out of one, in one way: `vary`, `variants`, or `draw` with `random` or `search`."""
-
-    of: Name = Field(description="name of an experiment")
-    vary: Annotated[dict[str, Values], Field(min_length=1)] | None = Field(
-        None, description="every combination: key of the experiment, with points -> values, `model.width: [4, 8]`"
-    )
-    variants: Annotated[dict[Name, Annotated[dict[str, Any], Field(min_length=1)]], Field(min_length=1)] | None = Field(
-        None, description="by name: key -> value of each, `robust: {loss: huber, training.epochs: 40}`"
-    )
-    draw: Annotated[dict[str, Values | Range], Field(min_length=1)] | None = Field(
-        None,
-        description="what is drawn from: key -> a list, or a range `{low: 1.0e-4, high: 1.0e-2, log: true}`",
-    )
-    random: Random | None = Field(None, description="makes an experiment of each draw")
-    search: Search | None = Field(None, description="looks for the best values among the draws")
-
-    @model_validator(mode="after")
-    def _is_one_way(self) -> "Ablation":
-        drawing = [key for key in ("random", "search") if getattr(self, key) is not None]
-        ways = [key for key in ("vary", "variants") if getattr(self, key) is not None] + drawing
-        if len(ways) > 1:
-            raise ValueError(f"{' and '.join(ways)}; expected one of them, in an ablation of its own each")
-        if self.draw is not None and not drawing:
-            raise ValueError("draw alone makes nothing; expected random: {count: ...} or search: {trials: ...} with it")
-        if drawing and self.draw is None:
-            raise ValueError(f"{drawing[0]} without draw; expected draw: {{key: [values] or {{low: ..., high: ...}}}}")
-        if not ways:
-            raise ValueError("makes nothing; expected vary, variants, or draw with random or search")
-        return self
 
 
 class Report(Section):

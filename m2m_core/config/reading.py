@@ -12,7 +12,8 @@ from ..errors import ConfigError
 from ..wording import complaint, hint, joined, shown
 from .ablations import made_by, probes_of, raw_of
 from .choices import Choice, choices_of
-from .keys import Config, Dataset, Experiment, Normal, Variant
+from .families import defaults
+from .keys import Config, Dataset, Experiment, Folds, Normal, Variant
 
 __all__ = ["load", "parse", "trial_of", "varied"]
 
@@ -104,13 +105,24 @@ def _dataset(dataset: Dataset, where: str) -> Dataset:
     if isinstance(samples, int) and samples < dataset.folds.number:
         text = f"{dataset.folds.number} folds but {samples} samples; expected at most {samples}"
         raise ConfigError(f"{where}.folds: {text}")
-    return dataset
+    return dataset.model_copy(update={"folds": _together(dataset, f"{where}.folds.by")})
+
+
+def _together(dataset: Dataset, where: str) -> Folds:
+    """The folds, which keep groups together where the source has them: their members are no independent samples."""
+    group = dataset.source.get("group")  # type: ignore[union-attr]
+    if group and dataset.folds.by == "sample":
+        text = f"sample, but source.group is {group!r}, whose members belong together; expected group"
+        raise ConfigError(f"{where}: {text}")
+    return dataset.folds.model_copy(update={"by": dataset.folds.by or ("group" if group else "sample")})
 
 
 def _experiment(experiment: Experiment, where: str, datasets: Collection[str]) -> Experiment:
     if experiment.dataset not in datasets:
         hinted = hint(experiment.dataset, datasets)
         raise ConfigError(f"{where}.dataset: unknown dataset {shown(experiment.dataset)}; {hinted}")
+    others = {key: v for key, v in defaults(experiment.task).items() if key not in experiment.model_fields_set}
+    experiment = experiment.model_copy(update=others)
     sides = {side: _normalized(value, f"{where}.normalize.{side}") for side, value in experiment.normalize}
     experiment = experiment.model_copy(update={"normalize": experiment.normalize.model_copy(update=sides)})
     return _resolved(experiment, where)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..files import write_text
+from .arrays import fits
 from .checks import check_samples, duplicates, refuse_nonfinite
 from .readers import headers, named, printable
 from .scan import Finding, scan
@@ -28,6 +29,7 @@ COLUMNS = (
     "zeros",
     "box_size", "redshift", "omega_m", "periodic", "parameters",
 )  # fmt: skip
+FACTOR = "factor"
 THREADS = min(4, os.cpu_count() or 1)
 WORTHWHILE = 2**18  # bytes a file, on average, from which threads hash faster than one
 
@@ -45,6 +47,8 @@ class Part:
     quantity: str  # how the channels transform: "scalar", "vector", "pseudovector" or "displacement" [Mpc/h]
     nonfinite: int  # values that are not finite as float32
     zeros: int = 0  # values in a tail of zeros as long as a crash may leave, else 0
+    factor: float = 1.0  # what the values are multiplied with when they are read
+    terms: tuple["Part", ...] = ()  # arrays of the same shape that are added, each times its factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +80,13 @@ class Sample:
         """(quantity, channels) of each part of a field."""
         return tuple((part.quantity, part.shape[0]) for part in self.parts(field))
 
+    @property
+    def arrays(self) -> list[Part]:
+        """All arrays on disk that the fields are made of, terms included."""
+        return [one for parts in self.fields.values() for part in parts for one in (part, *part.terms)]
+
     def parts(self, field: str) -> tuple[Part, ...]:
-        """The arrays of a field; raises DataError when there is no such field."""
+        """The parts of a field; raises DataError when there is no such field."""
         if field not in self.fields:
             raise DataError(f"sample {self.id!r}: no field {field!r}; it has {', '.join(self.fields)}")
         return self.fields[field]
@@ -116,7 +125,7 @@ class Catalogue:
     @property
     def warnings(self) -> list[str]:
         """What is odd but allowed: copies within a fold, and files that end with zeros."""
-        parts = [part for sample in self.samples for parts in sample.fields.values() for part in parts if part.zeros]
+        parts = [part for sample in self.samples for part in sample.arrays if part.zeros]
         return [*duplicates(self.samples), *map(_tail, parts)]
 
     @property
@@ -139,7 +148,7 @@ class Catalogue:
             text = Path(path).read_text(encoding="utf-8")
         rows = csv.reader(io.StringIO(text, newline=""), strict=True)
         try:
-            if tuple(next(rows)) != COLUMNS or not text.endswith("\n"):
+            if tuple(next(rows)) not in (COLUMNS, (*COLUMNS, FACTOR)) or not text.endswith("\n"):
                 raise ValueError("another header, or cut short")
             with _uncollected():
                 return cls(tuple(_samples(rows)))
@@ -148,11 +157,15 @@ class Catalogue:
             raise DataError(f"{printable(path)}: line {line}: damaged ({printable(str(error))}); delete it") from error
 
     def write(self, path: str | Path) -> None:
-        """Publish the catalogue as CSV, one row a sample, field and part, every number exact."""
+        """Publish the catalogue as CSV, one row a sample, field and part, every number exact.
+
+        Only where arrays have factors or terms there is a last column, of the factor; that of a term begins with +.
+        """
         stream = io.StringIO(newline="")
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(row for sample in self.samples for row in _rows(sample))
+        plain = all(part.factor == 1.0 and not part.terms for s in self.samples for part in s.arrays)
+        writer.writerow(COLUMNS if plain else (*COLUMNS, FACTOR))
+        writer.writerows(row[:-1] if plain else row for sample in self.samples for row in _rows(sample))
         write_text(path, stream.getvalue())
 
 
@@ -195,12 +208,12 @@ def inspected(samples: Iterable[Sample]) -> Catalogue:
 
 
 def _is_inspected(sample: Sample) -> bool:
-    return all(part.digest for parts in sample.fields.values() for part in parts)
+    return all(part.digest for part in sample.arrays)
 
 
 def _first_nonfinite(samples: Iterable[Sample]) -> list[Sample]:
     """The first sample that was found to hold values that are not finite, if there is one."""
-    bad = (s for s in samples if any(part.nonfinite for parts in s.fields.values() for part in parts))
+    bad = (s for s in samples if any(part.nonfinite for part in s.arrays))
     return list(itertools.islice(bad, 1))
 
 
@@ -211,7 +224,7 @@ def _tail(part: Part) -> str:
 
 def _scan_all(samples: list[Sample]) -> dict[tuple[str, str], Finding]:
     wanted: dict[str, dict[str, Part]] = {}
-    for part in (part for sample in samples for parts in sample.fields.values() for part in parts):
+    for part in (part for sample in samples for part in sample.arrays):
         wanted.setdefault(part.file, {})[part.dataset] = part
     size = sum(next(iter(parts.values())).size for parts in wanted.values())
     threads = THREADS if size > WORTHWHILE * len(wanted) else 1
@@ -224,9 +237,13 @@ def _scan(item: tuple[str, dict[str, Part]]) -> tuple[str, dict[str, Finding]]:
     file, parts = item
     found = headers(file, list(parts))
     for header, part in zip(found, parts.values(), strict=True):
-        if (header.shape, header.dtype, header.size) != (part.shape, part.dtype, part.size):
+        if not fits(header, part):
             raise DataError(f"{printable(file)}: changed while the catalogue was made")
-    return file, dict(zip(parts, scan(file, list(parts), found), strict=True))
+    findings = scan(file, list(parts), found)
+    for finding, part in zip(findings, parts.values(), strict=True):
+        if finding.first and len(finding.first) < len(part.shape):
+            finding.first = (0, *finding.first)
+    return file, dict(zip(parts, findings, strict=True))
 
 
 def _held_out(sample: Sample, folds: dict[str, int]) -> Sample:
@@ -241,8 +258,8 @@ def _completed(sample: Sample, findings: dict) -> Sample:
 
     def complete(part: Part) -> Part:
         finding = findings[part.file, part.dataset]
-        zeros = finding.tail if finding.suspicious else 0
-        return replace(part, digest=finding.digest, nonfinite=finding.nonfinite, zeros=zeros)
+        known = {"zeros": finding.tail if finding.suspicious else 0, "terms": tuple(map(complete, part.terms))}
+        return replace(part, digest=finding.digest, nonfinite=finding.nonfinite, **known)
 
     done = {field: tuple(map(complete, parts)) for field, parts in sample.fields.items()}
     return replace(sample, fields=done)
@@ -258,10 +275,10 @@ def _rows(sample: Sample) -> Iterator[tuple]:
     walls = " ".join(str(int(flag)) for flag in sample.wraps or (sample.periodic,))
     right = box, repr(float(sample.redshift)), repr(float(sample.omega_m)), walls, numbers
     for name, parts in sample.fields.items():
-        for p in parts:
+        for p, sign in ((p, sign) for part in parts for p, sign in [(part, ""), *((t, "+") for t in part.terms)]):
             shape = "x".join(map(str, p.shape))
             content = p.size, p.digest, p.quantity, p.nonfinite, p.zeros
-            yield *left, name, p.file, p.dataset, shape, p.dtype, *content, *right
+            yield *left, name, p.file, p.dataset, shape, p.dtype, *content, *right, f"{sign}{float(p.factor)!r}"
 
 
 def _samples(rows: Iterator[list[str]]) -> Iterator[Sample]:
@@ -269,13 +286,15 @@ def _samples(rows: Iterator[list[str]]) -> Iterator[Sample]:
     seen: set[str] = set()
     head, parts, names = None, {}, None
     for row in rows:
+        row, factor = (row[:-1], row[-1]) if len(row) > len(COLUMNS) else (row, "1.0")
         name, group, fold, field, file, dataset, shape, dtype, size, digest, quantity, nonfinite, zeros, *right = row
         field, dtype, quantity = map(sys.intern, (field, dtype, quantity))
-        part = Part(file, dataset, _shape(shape), dtype, int(size), digest, quantity, int(nonfinite), int(zeros))
+        known = digest, quantity, int(nonfinite), int(zeros), float(factor.removeprefix("+"))
+        part = Part(file, dataset, _shape(shape), dtype, int(size), *known)
         if head is not None and head[0] == name:
             if head != (name, group, fold, *right):
                 raise ValueError(f"sample {name!r} contradicts itself")
-            parts[field] = (*parts[field], part) if field in parts else (part,)
+            parts[field] = _joined(parts.get(field, ()), part, factor.startswith("+"))
             continue
         if head is not None:
             names = _same_fields(names, parts, head[0])
@@ -288,6 +307,13 @@ def _samples(rows: Iterator[list[str]]) -> Iterator[Sample]:
         raise ValueError("no samples")
     _same_fields(names, parts, head[0])
     yield _sample(head, parts)
+
+
+def _joined(parts: tuple[Part, ...], part: Part, is_term: bool) -> tuple[Part, ...]:
+    """The parts of a field with one more, or with one more term of the last."""
+    if not is_term or not parts:
+        return (*parts, part)
+    return (*parts[:-1], replace(parts[-1], terms=(*parts[-1].terms, part)))
 
 
 @contextlib.contextmanager

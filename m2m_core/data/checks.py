@@ -97,7 +97,7 @@ def duplicates(samples: Sequence[Any]) -> list[str]:
     warnings = []
     for sample in samples:
         for field, parts in sample.fields.items():
-            key = field, tuple((part.digest, part.dataset) for part in parts)
+            key = field, tuple((one.digest, one.dataset) for part in parts for one in (part, *part.terms))
             other = first.setdefault(key, sample)
             if other is sample:
                 continue

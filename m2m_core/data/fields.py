@@ -5,14 +5,14 @@ import os
 import resource
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
 from ..errors import DataError
 from ..files import digest
+from .arrays import opened
 from .catalogue import Part, Sample
-from .readers import Array, header, named, open_array, printable
+from .readers import Array, named, printable
 
 __all__ = ["Fields", "verify"]
 
@@ -61,18 +61,15 @@ class Fields:
 
     def verify(self, sample: Sample) -> None:
         """Hash all files of a sample again; DataError names the one that is no longer what it was."""
-        for part in {part.file: part for parts in sample.fields.values() for part in parts}.values():
-            with named(part.file):
-                now = digest(part.file)
-            if now != part.digest:
-                raise DataError(f"{printable(part.file)}: damaged: sha256 {now[:12]}, {part.digest[:12]} expected")
+        _verify(sample.arrays)
 
     def _fill(self, out: np.ndarray, part: Part, cuts: Sequence[Sequence[tuple[slice, slice]]]) -> None:
         values = self._map(part)
         with np.errstate(over="ignore", invalid="ignore"):
             for pairs in itertools.product(*cuts):
                 out[:, *(to for to, _ in pairs)] = values[:, *(of for _, of in pairs)]
-        unchecked = part.nonfinite or values.dtype.kind == "f" and values.dtype.itemsize > 4
+        nonfinite = part.nonfinite or any(term.nonfinite for term in part.terms)
+        unchecked = nonfinite or values.dtype.kind == "f" and values.dtype.itemsize > 4
         if unchecked and not self.mask and not np.isfinite(out).all():
             count = out.size - np.count_nonzero(np.isfinite(out))
             raise DataError(f"{printable(part.file)}: {count} values are not finite as float32; see on_nonfinite")
@@ -80,31 +77,30 @@ class Fields:
     def _map(self, part: Part) -> Array:
         if self.process != os.getpid():  # after a fork: handles belong to the parent
             self.open, self.process = OrderedDict(), os.getpid()
-        key = part.file, part.dataset
+        derived = part.factor != 1.0 or part.terms
+        key = part.file, str(part) if derived else part.dataset
         if key in self.open:
             self.open.move_to_end(key)
             return self.open[key]
         while len(self.open) >= self.limit:
             self.open.popitem(last=False)
-        self.open[key] = values = _opened(part)
+        self.open[key] = values = opened(part)
         return values
 
 
 def verify(samples: Iterable[Sample], policy: str) -> None:
     """Hash every file of `samples` again when the dataset's `verify` is "full"; raises DataError on a difference."""
     if policy == "full":
-        fields = Fields()
-        for sample in samples:
-            fields.verify(sample)
+        _verify(part for sample in samples for part in sample.arrays)
 
 
-def _opened(part: Part) -> Any:
-    now = header(part.file, part.dataset)
-    for word in ("size", "shape", "dtype"):
-        if getattr(now, word) != getattr(part, word):
-            change = f"{word} {getattr(part, word)} then, {getattr(now, word)} now"
-            raise DataError(f"{printable(part.file)}: changed since the catalogue was made: {change}")
-    return open_array(part.file, part.dataset)
+def _verify(parts: Iterable[Part]) -> None:
+    """Each file once, however many arrays it holds."""
+    for part in {part.file: part for part in parts}.values():
+        with named(part.file):
+            now = digest(part.file)
+        if now != part.digest:
+            raise DataError(f"{printable(part.file)}: damaged: sha256 {now[:12]}, {part.digest[:12]} expected")
 
 
 def _cuts(start: int, length: int, period: int, periodic: bool) -> list[tuple[slice, slice]]:

@@ -9,11 +9,10 @@ from functools import lru_cache
 from ..errors import DataError
 from .readers import named, printable, suffixes
 
-__all__ = ["Match", "expand", "files"]
+__all__ = ["Match", "expand", "files", "has_wildcards", "placeholders", "words"]
 
-TOKEN = re.compile(r"\*\*/|\*+|\?|\[!?\]?[^\]/]*\]|\{id\}|\{group\}")
+TOKEN = re.compile(r"\*\*/|\*+|\?|\[!?\]?[^\]/]*\]|\{[a-z][a-z0-9_]*\}")
 ESCAPED = ("[*]", "[?]", "[[]")  # what glob.escape writes: a literal, not a wildcard
-PLACEHOLDERS = {"{id}": "id", "{group}": "group"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,22 @@ def expand(pattern: str) -> list[Match]:
     expression = _expression(pattern)
     found = ((file, expression.fullmatch(file)) for file in files(pattern))
     return [Match(file, _id(m, file), m.groupdict().get("group") or "") for file, m in found if m is not None]
+
+
+def words(pattern: str, name: str) -> dict[str, str] | None:
+    """The text of each {placeholder} of a pattern in a name that matches it, in their order; None if it does not."""
+    found = _expression(pattern).fullmatch(name)
+    return found and found.groupdict()
+
+
+def placeholders(pattern: str) -> list[str]:
+    """The words in braces of a pattern, in their order."""
+    return [token[1:-1] for token in TOKEN.findall(pattern) if token[0] == "{"]
+
+
+def has_wildcards(pattern: str) -> bool:
+    """Whether a pattern may match several names."""
+    return TOKEN.search(pattern) is not None
 
 
 def files(pattern: str) -> list[str]:
@@ -87,8 +102,8 @@ def _expression(pattern: str) -> re.Pattern:
 def _group(token: str, seen: set[str]) -> str:
     if token == "**/":
         return "(?:[^/]+/)*"
-    if token in PLACEHOLDERS:
-        name = PLACEHOLDERS[token]
+    if token[0] == "{":
+        name = token[1:-1]
         text = f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+)"
         seen.add(name)
         return text

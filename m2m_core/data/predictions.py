@@ -14,12 +14,13 @@ import numpy as np
 from ..errors import DataError, Diverged, RunError
 from ..files import replaced
 
-__all__ = ["Block", "add", "check", "covering", "create", "opened", "read"]
+__all__ = ["Block", "add", "add_beside", "beside", "check", "covering", "create", "opened", "read"]
 
 Block = tuple[tuple[slice, ...], np.ndarray]  # where in the whole, values
 CHUNK = 2**20  # most values of one HDF5 chunk
 CACHE = 2**26  # bytes of chunks that are kept until they are full
 LISTED = 5
+BESIDE = "_beside"  # no sample is called so
 FILTERS: dict[str, dict[str, Any]] = {
     "gzip": {"compression": "gzip", "compression_opts": 4, "shuffle": True},
     "lzf": {"compression": "lzf", "shuffle": True},
@@ -56,6 +57,22 @@ def add(
         dataset[place] = block
 
 
+def add_beside(file: h5py.File, name: str, arrays: Iterable[tuple[str, np.ndarray]], compression: str) -> None:
+    """Keep further arrays of sample `name`, by their names; raises Diverged on a value that is not finite."""
+    for key, values in arrays:
+        if not np.isfinite(values).all():
+            raise Diverged(f"sample {name!r}: {key} has values that are not finite; train anew")
+        group = file.require_group(f"{BESIDE}/{name}")
+        group.create_dataset(key, data=values, chunks=values.shape, fletcher32=True, **FILTERS[compression])
+
+
+def beside(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
+    """Sample -> what is kept of it beside its prediction, by name; raises DataError on a damaged file."""
+    with opened(path) as file:
+        kept = file.get(BESIDE, {})
+        return {name: {key: kept[name][key][...] for key in kept[name]} for name in kept}
+
+
 def covering(shape: tuple[int, ...], blocks: Iterable[Block], what: str = "a sample") -> Iterator[Block]:
     """The blocks as they come; at the end raises RunError unless they held every value of `shape` exactly once."""
     places = []
@@ -88,7 +105,7 @@ def check(path: str | Path, shapes: Mapping[str, tuple[int, ...]], model: str) -
     Raises DataError with the ids; cost grows with the number of samples, not with their size.
     """
     with opened(path) as file:
-        found = {name: tuple(file[name].shape) for name in file}
+        found = {name: tuple(file[name].shape) for name in file if name != BESIDE}
         made_by, complete = str(file.attrs.get("model", "")), file.attrs.get("complete", 0) == 1
     problems = {
         "no prediction of": [name for name in shapes if name not in found],
@@ -112,7 +129,7 @@ def read(path: str | Path, name: str) -> np.ndarray:
     """Sample `name`, (C, *space) float32; raises DataError on a missing sample, a damaged file, a failed checksum."""
     with opened(path) as file:
         if name not in file:
-            raise DataError(f"{path}: no prediction of sample {name!r}; it has {_some(sorted(file))}")
+            raise DataError(f"{path}: no prediction of sample {name!r}; it has {_some(sorted(set(file) - {BESIDE}))}")
         return file[name][...]
 
 

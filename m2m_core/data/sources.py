@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import ConfigError, DataError
 from ..options import Number, Positive
 from ..registry import register
+from . import naming
 from . import parameters as tables
 from .augment import QUANTITIES
 from .catalogue import Part, Sample, natural
@@ -23,7 +24,7 @@ from .patterns import Match, expand, files
 from .readers import Header, attributes, headers, printable
 from .readers.probe import probe
 
-__all__ = ["dated", "hdf5", "inventory", "npy", "places", "simulated"]
+__all__ = ["ID", "dated", "hdf5", "inventory", "npy", "physics", "places", "simulated", "with_table"]
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 DAY = 86400
@@ -64,7 +65,7 @@ def npy(
     found = _wanted(wanted, _found(input, target, baselines))
     choose = _quantities(found, quantities)
     given = {"box_size": box_size, "redshift": redshift, "omega_m": omega_m, "periodic": periodic}
-    return _with_table(parameters, _samples(found, {key: "" for key, _ in _columns(found)}, choose, given))
+    return with_table(parameters, _samples(found, {key: "" for key, _ in _columns(found)}, choose, given))
 
 
 @register("source", "hdf5")
@@ -106,7 +107,7 @@ def hdf5(
     probe(_by_file((match.file, inside[key]) for key, ids in _columns(found) for match in ids.values()))
     if isinstance(parameters, list):
         return _samples(found, inside, choose, given, parameters)
-    return _with_table(parameters, _samples(found, inside, choose, given))
+    return with_table(parameters, _samples(found, inside, choose, given))
 
 
 def inventory(source: Mapping[str, Any]) -> list[tuple[str, int, int]]:
@@ -126,7 +127,13 @@ def dated(files: Iterable[str]) -> list[tuple[str, int, int]]:
 
 
 def places(source: Mapping[str, Any]) -> dict[str, set[str]]:
-    """Sample id -> its files, from names alone; raises DataError as the source itself does."""
+    """Sample id -> its files, from names alone; raises DataError as the source itself does.
+
+    None where files hold many samples: they are read by one job.
+    """
+    if source.get("kind") == "cubes":
+        named = naming.places(source)
+        return {name: files | _tables(source) for name, files in named.items()}
     found = _found(source.get("input", []), source.get("target", []), source.get("baselines") or {})
     files: dict[str, set[str]] = {name: set() for name in next(iter(found["input"].values()))}
     for _, ids in _columns(found):
@@ -144,8 +151,11 @@ def simulated(files: Sequence[str]) -> list[Sample]:
     """The samples in files that a simulator wrote, their digests and folds still unknown."""
     patterns = [glob.escape(file) for file in files]
     with h5py.File(files[0], "r") as first:
-        baselines = {name: patterns for name in first if name not in ("input", "target", *EXTRAS)}
-    return hdf5(input=patterns, target=patterns, baselines=baselines)
+        names, numbers, group = list(first), *(str(first.attrs.get(word, "")) for word in ("parameters", "group"))
+    baselines = {name: patterns for name in names if name not in ("input", "target", *EXTRAS)}
+    target: Any = patterns if "target" in names else None
+    samples = hdf5(input=patterns, target=target, baselines=baselines, parameters=numbers.split() or None)
+    return [replace(sample, group=f"{sample.parameters[group]:g}") for sample in samples] if group else samples
 
 
 def _dated(file: str, limit: int) -> tuple[str, int, int]:
@@ -258,7 +268,7 @@ def _samples(
     return [_sample(name, found, inside, quantities, given, words) for name in ids]
 
 
-def _with_table(table: str | None, samples: list[Sample]) -> list[Sample]:
+def with_table(table: str | None, samples: list[Sample]) -> list[Sample]:
     """The samples with the numbers that the table at this path has of them."""
     if table is None:
         return samples
@@ -269,7 +279,7 @@ def _with_table(table: str | None, samples: list[Sample]) -> list[Sample]:
 
 def _with_numbers(sample: Sample, numbers: tables.Numbers) -> Sample:
     known = {name: numbers.pop(name) for name in tables.KNOWN if name in numbers}
-    return replace(sample, parameters=numbers, **known)
+    return replace(sample, parameters={**sample.parameters, **numbers}, **known)
 
 
 def _sample(
@@ -290,9 +300,9 @@ def _sample(
         fields[field] = (*fields.get(field, ()), array)
     space = fields.get("target", fields["input"])[0].shape[1:]
     numbers = {word: _told(name, word, read) for word in words}
-    *physics, around = _physics(read, given, space)
+    *known, around = physics(read, given, space)
     wraps = around if len(set(around)) > 1 else ()
-    return Sample(name, _group(name, places.values()), -1, fields, *physics, all(around), numbers, wraps)
+    return Sample(name, _group(name, places.values()), -1, fields, *known, all(around), numbers, wraps)
 
 
 def _told(name: str, word: str, read: Read) -> float:
@@ -333,8 +343,9 @@ def _group(name: str, matches: Iterable[Match]) -> str:
     return next(iter(groups), name)
 
 
-def _physics(read: Read, given: Mapping[str, Any], space: tuple[int, ...]) -> tuple:
-    """(box_size, redshift, omega_m, periodic along each axis): as given, else as the files say, else the default."""
+def physics(read: Read, given: Mapping[str, Any], space: tuple[int, ...]) -> tuple:
+    """Of a sample (box_size, redshift, omega_m, periodic along each axis): as given, else as the files say, else the
+    default."""
     default = {"box_size": tuple(map(float, space)), "redshift": 0.0, "omega_m": 0.3175, "periodic": True}
     values = {}
     for word in default:

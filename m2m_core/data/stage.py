@@ -15,7 +15,8 @@ __all__ = ["find_samples", "make_catalogue"]
 def make_catalogue(settings: Mapping[str, Any], files: Sequence[str]) -> Catalogue:
     """The catalogue of a dataset: samples paired by id, every file read once, folds assigned.
 
-    Without targets nothing is ever held out, and all samples are in fold 0.
+    Where targets are left out nothing is ever held out, and all samples are in fold 0, unless labels are learnt:
+    `settings["tells"]`.
 
     `files`: those of a simulator, and tables of samples that are inspected already; none for a source that is read
     here. Time grows with the bytes of all files that are. Raises DataError for anything that is wrong with a file,
@@ -23,7 +24,7 @@ def make_catalogue(settings: Mapping[str, Any], files: Sequence[str]) -> Catalog
     """
     samples = find_samples(settings["source"], files)
     wanted = settings["folds"]
-    if samples and all("target" not in sample.fields for sample in samples):
+    if not settings.get("tells") and _lacks_targets(settings["source"], samples):
         return build(samples, {sample.id: 0 for sample in samples}, settings["on_nonfinite"])
     if wanted["given"] is not None:
         places = folds.given([sample.id for sample in samples], wanted["given"])
@@ -32,6 +33,13 @@ def make_catalogue(settings: Mapping[str, Any], files: Sequence[str]) -> Catalog
         places = folds.assign(groups, wanted["count"] or 3, wanted["seed"])
     _check_groups(samples, places, wanted)
     return build(samples, places, settings["on_nonfinite"])
+
+
+def _lacks_targets(source: Mapping[str, Any], samples: Sequence[Sample]) -> bool:
+    """Whether a source that takes a target was given none; sources with labels instead of one take none."""
+    entry = registry.entries("source").get(source["kind"])
+    takes_one = entry is not None and "target" in entry.options
+    return takes_one and all("target" not in sample.fields for sample in samples)
 
 
 def find_samples(source: Mapping[str, Any], files: Sequence[str]) -> list[Sample]:

@@ -61,5 +61,6 @@ def _write(
             whole = task.predict(sample)
             compression = settings["inference"]["compression"]
             predictions.add(file, sample.id, whole.shape, whole.blocks, whole.attributes, compression)
+            predictions.add_beside(file, sample.id, whole.beside, compression)
             job.say(f"sample {sample.id} ({n} of {len(samples)})")
     return f"{len(samples)} samples"

@@ -9,15 +9,15 @@ from .. import registry
 from ..errors import ConfigError
 from .target import Target
 
-__all__ = ["Loss", "Target", "build", "check", "terms"]
+__all__ = ["Loss", "Target", "build", "check", "check_labels", "terms"]
 
 FRAMED = 3  # positional parameters of a loss that asks what the numbers mean
 Chosen = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
-def build(chosen: Chosen) -> "Loss":
-    """What the key `loss` of an experiment, complete, stands for."""
-    return Loss(chosen)
+def build(chosen: Chosen, kind: str = "loss") -> "Loss":
+    """What the key `loss` of an experiment, complete, stands for: losses of fields, or of another `kind`."""
+    return Loss(chosen, kind)
 
 
 class Loss:
@@ -26,8 +26,8 @@ class Loss:
     wants_frame: whether one of them is called with a `Frame`; without, `frame` may be None
     """
 
-    def __init__(self, chosen: Chosen) -> None:
-        loaded = [(name, weight, registry.load("loss", name), options) for name, weight, options in terms(chosen)]
+    def __init__(self, chosen: Chosen, kind: str = "loss") -> None:
+        loaded = [(name, weight, registry.load(kind, name), options) for name, weight, options in terms(chosen)]
         framed = {name for name, _, function, _ in loaded if _positional(function) >= FRAMED}
         self.wants_frame = bool(framed)
         self.terms = [(name, w, partial(f, **options), name in framed) for name, w, f, options in loaded]
@@ -59,6 +59,21 @@ def check(chosen: Chosen, target: Target, plugins: bool = True) -> None:
             registry.load("requirement", name)(target, **taken)
         except ConfigError as error:
             raise ConfigError(f"loss: {name!r}: {error}") from None
+
+
+def check_labels(chosen: Chosen, kind: str, parts: int = 1) -> None:
+    """Raise ConfigError where a loss is for other labels than `kind`, or does not take a batch in `parts`."""
+    known = registry.entries("label_fit")
+    for name, _, _ in terms(chosen):
+        fit = registry.load("label_fit", name)() if name in known and not known[name].is_plugin else None
+        if fit and fit.kind != kind:
+            others = [n for n, e in known.items() if not e.is_plugin and registry.load("label_fit", n)().kind == kind]
+            raise ConfigError(
+                f"loss: {name!r} is for task.answer {fit.kind}, not {kind}; expected {' or '.join(others)}"
+            )
+        if fit and fit.whole and parts > 1:
+            text = f"{name!r} needs the whole batch at once, here in {parts} parts"
+            raise ConfigError(f"loss: {text}; expected 1 for training.accumulate, gpus and nodes, or moments")
 
 
 def _positional(function: Callable[..., Any]) -> int:

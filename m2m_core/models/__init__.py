@@ -1,16 +1,19 @@
 """Networks by name, and what each needs around a crop. Importing this does not import torch; building a model does."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import registry
 from ..errors import ConfigError
-from .geometry import Geometry, Patches, Sides
+from .geometry import Geometry, Patches, Pyramid, Sides
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Geometry", "Patches", "Sides", "build", "build_discriminator", "geometry_of", "is_styled", "patches_of"]
+__all__ = [
+    "Geometry", "Patches", "Pyramid", "Sides", "build", "build_discriminator", "build_encoder", "geometry_of",
+    "is_styled", "patches_of",
+]  # fmt: skip
 
 STYLES = "styles"  # the fourth argument of a builder whose network takes (x, style)
 
@@ -42,13 +45,25 @@ def build(
 
 def is_styled(name: str) -> bool:
     """Whether the network `name` takes a style beside the field: its builder says so by an argument `styles`."""
-    return STYLES in registry.find("model", name, "model.name").arguments
+    return name not in registry.entries("encoder") and STYLES in registry.find("model", name, "model.name").arguments
 
 
 def build_discriminator(name: str, options: Mapping[str, Any], channels: int, dims: int) -> "nn.Module":
     """The network `name` that judges fields: (B, channels, *n) -> (B, 1, *m), m as its `patches` say."""
     registry.find("discriminator", name)
     return registry.load("discriminator", name)(channels, dims, **options)
+
+
+def build_encoder(
+    name: str, options: Mapping[str, Any], in_channels: int, outputs: int, size: Sequence[int]
+) -> "nn.Module":
+    """The network `name` that makes numbers of fields: (B, in_channels, *size) -> (B, outputs).
+
+    Raises ConfigError on edges that it does not take.
+    """
+    registry.find("encoder", name, "model.name")
+    geometry_of(name, options).admit(size)
+    return registry.load("encoder", name)(in_channels, outputs, tuple(size), **options)
 
 
 def patches_of(name: str, options: Mapping[str, Any]) -> Patches:

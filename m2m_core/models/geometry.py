@@ -15,13 +15,14 @@ from ..options import Count
 from ..registry import register
 
 __all__ = [
-    "CONVOLUTIONS", "Geometry", "Noise", "Patches", "Sides", "halo", "origin", "shrink", "surplus", "u_shape", "unet",
-    "vnet",
+    "CONVOLUTIONS", "Geometry", "Noise", "Patches", "Pyramid", "Sides", "halo", "origin", "penguin", "racoon", "shrink",
+    "strides", "surplus", "u_shape", "unet", "vnet",
 ]  # fmt: skip
 
 CONVOLUTIONS = 2
 DEEPEST = 6
 Sides = tuple[tuple[int, int], ...]  # voxels before a crop and behind it, along each axis
+TOP = 4  # least edge of the last field of a network that makes numbers of fields; the greatest is below twice that
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,39 @@ class Geometry:
 
 
 @dataclass(frozen=True)
+class Pyramid(Geometry):
+    """Of a network that makes numbers of a square or cubic field: edges are halved until 4, 5, 6 or 7 voxels are left.
+
+    least: how often they are halved at least
+    """
+
+    least: int = 1
+
+    def halvings(self, edge: int) -> int | None:
+        """How often an edge is halved; None of one that the network does not take."""
+        count = max(edge // TOP, 1).bit_length() - 1
+        return count if count >= self.least and edge % 2**count == 0 else None
+
+    def nearest(self, size: int) -> tuple[int, ...]:
+        """The admissible edges next to `size`, below and above: `size` alone if it is one."""
+        below = next((n for n in range(size, 0, -1) if self.halvings(n) is not None), None)
+        above = max(size, TOP << self.least)
+        while self.halvings(above) is None:
+            above += 1
+        return tuple(sorted({edge for edge in (below, above) if edge is not None}))
+
+    def admit(self, size: Sequence[int], where: str = "crops.size") -> None:
+        """Refuse other edges, and those that differ along the axes; raises ConfigError."""
+        if len(set(size)) > 1:
+            raise ConfigError(f"{where}: edges {', '.join(map(str, size))}; the model takes equal edges")
+        for edge in size[:1]:
+            if self.halvings(edge) is None:
+                nearest = " or ".join(map(str, self.nearest(edge)))
+                takes = f"4, 5, 6 or 7 times a power of two from {2**self.least} on"
+                raise ConfigError(f"{where}: {edge}; the model takes {takes}, nearest {nearest}")
+
+
+@dataclass(frozen=True)
 class Patches:
     """What a discriminator looks at: each layer loses voxels of an axis and keeps one of `stride`, the rest is cut.
 
@@ -194,3 +228,25 @@ def unet(*, depth: Count = 2, padding: Literal["valid", "periodic", "zero"] = "v
 def vnet(*, depth: Count = 2, padding: Literal["valid", "periodic", "zero"] = "valid") -> Geometry:
     """Halo and sizes of the V-Net: those of the U-Net, for its blocks have as many convolutions."""
     return u_shape(depth, padding)
+
+
+# ---- networks that make numbers of fields
+
+
+def strides(edge: int) -> tuple[int, int, int]:
+    """Of the three convolutions of RACOON, the larger ones first: their product halves an edge as often as it must."""
+    halvings = Pyramid(0, 1, "zero", least=3).halvings(edge) or 3
+    return tuple(2 ** ((halvings + place) // 3) for place in (2, 1, 0))  # type: ignore[return-value]
+
+
+@register("geometry", "racoon")
+def racoon() -> Geometry:
+    """Edges of the fields that RACOON takes: three convolutions, each of stride 2 at least."""
+    return Pyramid(0, 1, "zero", least=3)
+
+
+@register("geometry", "penguin")
+@register("geometry", "o3")
+def penguin() -> Geometry:
+    """Edges of the fields that PENGUIN and o3 take: one stage for each halving."""
+    return Pyramid(0, 1, "zero")

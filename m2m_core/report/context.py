@@ -51,7 +51,7 @@ class Context:
 
     def pictures(self, names: Sequence[str]) -> list[Block]:
         """These figures of all experiments."""
-        known = registry.entries("figure")
+        known = {**registry.entries("figure"), **registry.entries("label_figure")}
         summaries = {name: known[name].summary if name in known else "" for name in names}
         return self.each({r.name: self._drawn(r, summaries) for r in self.experiments})
 

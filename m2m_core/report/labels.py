@@ -26,7 +26,15 @@ __all__ = [
     "unit",
 ]
 
-SOURCES = {"2lpt": "2LPT", "za": "ZA", "lpt": "LPT", "cola": "COLA", "pm": "PM", "wiener": "Wiener filter"}
+SOURCES = {
+    "2lpt": "2LPT",
+    "za": "ZA",
+    "lpt": "LPT",
+    "cola": "COLA",
+    "pm": "PM",
+    "wiener": "Wiener filter",
+    "power_spectrum_baseline": "P(k) baseline",
+}
 UNSEEN = {"Cc", "Cf", "Cs", "Cn"}
 MINUS, DASH, THIN, GAP = "\u2212", "\u2013", "\u202f", "\u00a0"
 
@@ -53,6 +61,15 @@ METRICS = {
     "iou": Metric("IoU", "intersection over union", "", "higher"),
     "auc": Metric("AUC", "area under the ROC curve", "", "higher"),
     "accuracy": Metric("accuracy", "fraction of correct labels", "", "higher"),
+    "precision": Metric("precision", "fraction of right ones among the answers 1 (mean over classes)", "", "higher"),
+    "recall": Metric("recall", "fraction of the true 1 that were found (mean over classes)", "", "higher"),
+    "f1": Metric("F₁", "harmonic mean of precision and recall", "", "higher"),
+    "brier": Metric("Brier", "mean squared distance of probability and truth", "", "lower"),
+    "ece": Metric("ECE", "expected calibration error: mean distance of probability and frequency", "", "lower"),
+    "r2": Metric("R²", "part of the variance of the truth that is explained", "", "higher"),
+    "chi2": Metric("χ²", "mean of (error / its standard deviation)²; 1 is right"),
+    "coverage_1": Metric("within 1σ", "fraction of truths; 0.68 is right"),
+    "coverage_2": Metric("within 2σ", "fraction of truths; 0.95 is right"),
     "efficiency": Metric("efficiency", "fraction of true voxels found", "", "higher"),
     "purity": Metric("purity", "fraction of found voxels that are true", "", "higher"),
 }

@@ -19,7 +19,19 @@ from .results import ExperimentResults
 __all__ = ["ORDER", "render", "write"]
 
 HERE = Path(__file__).parent
-ORDER = ("summary", "bins", "ablations", "search", "spectra", "slices", "learning", "samples", "data", "provenance")
+ORDER = (
+    "summary",
+    "labels",
+    "bins",
+    "ablations",
+    "search",
+    "spectra",
+    "slices",
+    "learning",
+    "samples",
+    "data",
+    "provenance",
+)
 TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 
 

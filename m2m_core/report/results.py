@@ -95,7 +95,15 @@ class ExperimentResults:
     @cached_property
     def fields(self) -> list[str]:
         """The judged fields, displacement and density first."""
-        return sorted(self.evaluation["field"].unique(), key=lambda name: (FIRST.get(name, 2), name))
+        return sorted(
+            set(self.evaluation["field"].unique()) - set(self.labels), key=lambda name: (FIRST.get(name, 2), name)
+        )
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """The labels that were asked for, see `metrics.answers`."""
+        table = self.evaluation
+        return sorted(table.loc[table["metric"] == "label", "field"].unique())
 
     @cached_property
     def baselines(self) -> list[str]:

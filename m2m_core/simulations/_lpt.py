@@ -9,7 +9,7 @@ import scipy.fft
 
 from ..physics.grid import frequencies, gradient_vectors, wave_vectors
 
-__all__ = ["coarser", "first_order", "linear_modes", "second_order"]
+__all__ = ["coarser", "first_order", "linear_modes", "potential", "second_order"]
 
 
 def linear_modes(
@@ -46,7 +46,7 @@ def coarser(modes: np.ndarray, factor: int) -> np.ndarray:
 
 def first_order(modes: np.ndarray, box_size: float) -> np.ndarray:
     """psi_1 [Mpc/h], float32 `(3, N, N, N)`, the Zel'dovich displacement per growth factor: div psi_1 = -delta."""
-    return _gradient(_potential(-modes, box_size), box_size)
+    return _gradient(potential(-modes, box_size), box_size)
 
 
 def second_order(modes: np.ndarray, box_size: float) -> np.ndarray:
@@ -55,25 +55,24 @@ def second_order(modes: np.ndarray, box_size: float) -> np.ndarray:
     psi_2 = grad phi_2 with laplace phi_2 = sum_{i<j} phi,ii phi,jj - phi,ij^2 and laplace phi = delta
     (Bouchet et al. 1995, astro-ph/9406013). Products are not de-aliased: small for the steep spectra of cosmology.
     """
-    potential = _potential(modes, box_size)
-    tides = scipy.fft.rfftn(_tides(potential, box_size), overwrite_x=True)
-    return _gradient(_potential(tides, box_size), box_size)
+    tides = scipy.fft.rfftn(_tides(potential(modes, box_size), box_size), overwrite_x=True)
+    return _gradient(potential(tides, box_size), box_size)
 
 
-def _tides(potential: np.ndarray, box_size: float) -> np.ndarray:
+def _tides(phi: np.ndarray, box_size: float) -> np.ndarray:
     """sum_{i<j} phi,ii phi,jj - phi,ij^2 on the mesh."""
-    trace = _second_derivative(potential, box_size, 0, 0)
+    trace = _second_derivative(phi, box_size, 0, 0)
     tides = np.zeros_like(trace)
     for axis in (1, 2):
-        diagonal = _second_derivative(potential, box_size, axis, axis)
+        diagonal = _second_derivative(phi, box_size, axis, axis)
         tides += trace * diagonal
         trace += diagonal
     for i, j in combinations(range(3), 2):
-        tides -= _second_derivative(potential, box_size, i, j) ** 2
+        tides -= _second_derivative(phi, box_size, i, j) ** 2
     return tides
 
 
-def _potential(source: np.ndarray, box_size: float) -> np.ndarray:
+def potential(source: np.ndarray, box_size: float) -> np.ndarray:
     """Modes of phi [(Mpc/h)^2] with laplace phi = source."""
     kx, ky, kz = _single(wave_vectors((len(source),) * 3, box_size))
     k2 = kx**2 + ky**2 + kz**2
@@ -81,19 +80,19 @@ def _potential(source: np.ndarray, box_size: float) -> np.ndarray:
     return np.divide(source, np.negative(k2, out=k2))
 
 
-def _gradient(potential: np.ndarray, box_size: float) -> np.ndarray:
+def _gradient(phi: np.ndarray, box_size: float) -> np.ndarray:
     """grad phi on the mesh, `(3, N, N, N)`."""
-    mesh = len(potential)
+    mesh = len(phi)
     gradient = np.empty((3, mesh, mesh, mesh), np.float32)
     for axis, k in enumerate(_single(gradient_vectors((mesh,) * 3, box_size))):
-        gradient[axis] = scipy.fft.irfftn(1j * k * potential, s=(mesh,) * 3, overwrite_x=True)
+        gradient[axis] = scipy.fft.irfftn(1j * k * phi, s=(mesh,) * 3, overwrite_x=True)
     return gradient
 
 
-def _second_derivative(potential: np.ndarray, box_size: float, i: int, j: int) -> np.ndarray:
-    mesh = len(potential)
+def _second_derivative(phi: np.ndarray, box_size: float, i: int, j: int) -> np.ndarray:
+    mesh = len(phi)
     k = _single(gradient_vectors((mesh,) * 3, box_size))
-    return scipy.fft.irfftn(-(k[i] * k[j]) * potential, s=(mesh,) * 3, overwrite_x=True)
+    return scipy.fft.irfftn(-(k[i] * k[j]) * phi, s=(mesh,) * 3, overwrite_x=True)
 
 
 def _single(vectors: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:

@@ -1,14 +1,13 @@
 """Regress one field on another, crop by crop (U-Net, V-Net): displacement to displacement, density to density."""
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from .. import losses, models, registry
+from .. import losses, models
 from ..blending import Block, admit, blended, spans
 from ..crops import Tile, per_axis, tiles
 from ..data.catalogue import Sample
@@ -21,13 +20,13 @@ from ..physics.interpolation import refined
 from ..registry import register
 from .examples import Example, Examples, cell
 from .protocol import Descent, Prediction, Row, Split, Study
-from .validation import chosen_for_validation
+from .supervised import Supervised
 
 __all__ = ["FieldToField"]
 
 
 @register("task", "field_to_field")
-class FieldToField:
+class FieldToField(Supervised):
     """One network from the crop of an input field, with its halo, to the crop of the target field.
 
     The loss compares normalised fields; voxels whose target is not finite count as learnt. Baselines are every further
@@ -47,13 +46,6 @@ class FieldToField:
         training = self.settings["training"]
         self.descent = Descent(training["clip"], training["precision"] == "fp16")
         self.twins: dict[str, nn.Module] = {}  # networks of the same weights that pad otherwise
-
-    @cached_property
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """What updates the network: made when it is asked for, because only training pays for its import."""
-        options = dict(self.settings["optimizer"])
-        build = registry.load("optimizer", options.pop("name"))
-        return {"model": build(self.modules["model"].named_parameters(), **options)}
 
     def _geometry(self) -> models.Geometry:
         options = dict(self.settings["model"])
@@ -86,10 +78,7 @@ class FieldToField:
 
     def samples(self) -> Split:
         """Crops of the training samples, those of the validation samples, the held-out samples."""
-        training = self.study.catalogue.training(self.study.fold)
-        validating = chosen_for_validation([s.group for s in training], self.settings["training"], self.study.fold)
-        fit = [s.id for s in training if s.group not in validating]
-        watched = [s for s in training if s.group in validating]
+        fit, watched = self.divided()
         examples, held_out = self.study.crops.among(fit), self.study.catalogue.held_out(self.study.fold)
         validate = self.study.crops.among(s.id for s in watched)
         return Split(examples, validate, held_out, next(iter(watched), None), examples.near)
@@ -109,12 +98,6 @@ class FieldToField:
         return tuple(torch.from_numpy(self.examples.room.joined(part)) for part in parts)
 
     # ---- learning
-
-    def step(self, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
-        """One step down the gradient of the loss; scalars are the loss and, if it is a sum, its terms."""
-        values = self.measure(batch)
-        scalars = self.descent(values["loss"], self.optimizers["model"])
-        return {**{name: value.detach() for name, value in values.items()}, **scalars}
 
     def measure(self, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
         """The loss and, if it is a sum, its terms."""

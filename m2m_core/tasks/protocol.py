@@ -1,6 +1,6 @@
 """What a family of models must say about itself. Loops, files, seeds and signals live elsewhere, once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from .. import registry
 from ..crops import Crops
 from ..data.catalogue import Catalogue, Sample
 from ..data.predictions import covering
+from ..data.slices import Slices
 from .descent import Descent, Descents
 
 __all__ = ["Descent", "Descents", "Prediction", "Row", "Split", "Study", "Task", "build", "descend"]
@@ -26,7 +27,7 @@ class Study:
     experiment: Mapping[str, Any]  # the experiment of the config, every default filled in
     catalogue: Catalogue
     statistics: Mapping[str, Any]  # of the training samples of this fold
-    crops: Crops
+    crops: Crops | Slices
     fold: int
 
 
@@ -39,6 +40,7 @@ class Split:
     predict: Sequence[Sample]
     watch: Sample | None = None  # a validation sample of which training draws pictures, beside what `beside` gives
     near: np.ndarray | None = None  # (examples to fit,) the number of the sample that each is read from
+    streams: tuple[int, int] | None = None  # of samples that are kept in memory as wholes, see `training.order.Order`
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Prediction:
     shape: tuple[int, ...]  # (C, *space)
     attributes: Mapping[str, Any]  # units and the like, stored beside the values
     blocks: Iterator[tuple[tuple[slice, ...], np.ndarray]]  # where in the whole, values
+    beside: Iterable[tuple[str, np.ndarray]] = ()  # name, array: what else is kept of a sample
 
     def whole(self) -> np.ndarray:
         """The sample in memory, float32 (C, *space)."""

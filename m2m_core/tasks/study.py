@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..crops import Crops
+from ..crops import read_index
 from ..data.catalogue import Catalogue
 from ..errors import RunError
 from .protocol import Study
@@ -16,7 +16,7 @@ __all__ = ["read_record", "read_study"]
 def read_study(experiment: Mapping[str, Any], files: Any, fold: int) -> Study:
     """The study of `fold`; `files` has the paths `catalogue`, `statistics` and `crops`."""
     catalogue = Catalogue.read(files.catalogue)
-    crops = Crops.read(files.crops, catalogue)
+    crops = read_index(files.crops, catalogue)
     return Study(experiment, catalogue, read_record(files.statistics), crops, fold)
 
 

@@ -69,8 +69,14 @@ class Batches(torch.utils.data.Dataset):
         return numbers[self.rank :: self.size] if self.rank < len(numbers) else numbers[:1]
 
     def _validated(self, number: int) -> range:
-        first = number * self.batch_size
+        first = self._run(number) * self.batch_size
         return range(first, min(first + self.batch_size, len(self.split.validate)))
+
+    def _run(self, number: int) -> int:
+        """Where a batch to validate stands among all: processes that take them in turn get neighbouring ones."""
+        lanes, count = (self.split.streams or (1, 1))[0], -(-len(self.split.validate) // self.batch_size)
+        lane, place = number % lanes, number // lanes
+        return sum(len(range(other, count, lanes)) for other in range(lane)) + place
 
     def count(self, key: Key) -> tuple[int, int]:
         """How many examples of a batch count in this process, and in all."""

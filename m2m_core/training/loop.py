@@ -98,6 +98,8 @@ class Loop:
             self.settings["seed"],
             self.split.near,
             self.settings["neighbourhood"],
+            self.split.streams,
+            accumulate,
         )
         self.source = Batches(task, self.split, order, *place, accumulate)
         self.per_epoch = order.per_epoch

@@ -18,13 +18,26 @@ class Order:
     stream; batch_size x (d + 1) samples have to fit into the page cache at a time. A process has the streams of its
     part of each batch, hence reads its part of the samples. Without a neighbourhood all examples are mixed.
 
+    `streams` (lanes, width) has fewer streams, for samples that are kept in memory as wholes: `lanes` batches in turn
+    are of different samples, so that each of 1, 2 or 4 processes that read ahead keeps to samples of its own, and a
+    batch takes equally many examples from each of `width` streams. An update takes `accumulate` batches.
+
     Memory: 8 bytes an example for each of two epochs, and 24 more while an epoch begins.
     """
 
     def __init__(
-        self, count: int, batch_size: int, seed: int, near: np.ndarray | None = None, neighbourhood: float | None = None
+        self,
+        count: int,
+        batch_size: int,
+        seed: int,
+        near: np.ndarray | None = None,
+        neighbourhood: float | None = None,
+        streams: tuple[int, int] | None = None,
+        accumulate: int = 1,
     ) -> None:
         self.count, self.batch_size, self.seed = count, batch_size, seed
+        self.lanes, self.width = streams or (1, batch_size)
+        self.part = batch_size // accumulate if streams else batch_size
         self.per_epoch = -(-count // batch_size)
         self.near, self.neighbourhood = near, neighbourhood
         self._of = lru_cache(maxsize=2)(self._order)
@@ -54,10 +67,9 @@ class Order:
         return np.argsort(place + distance * rng.random(self.count), kind="stable")
 
     def _streamed(self, order: np.ndarray) -> np.ndarray:
-        """Streams through neighbouring parts of `order`: a batch has one of each, the short one of the first."""
-        full = self.count - (self.per_epoch - 1) * self.batch_size  # streams with an example in the last batch
-        lengths = np.full(self.batch_size, self.per_epoch - 1)
-        lengths[:full] += 1
-        begins = np.cumsum(lengths) - lengths
-        places = begins + np.arange(self.per_epoch)[:, None]  # (batch, stream)
-        return order[places[np.arange(self.per_epoch)[:, None] < lengths]]
+        """Streams through neighbouring parts of `order`, of which each batch takes what is due to it."""
+        batch, place = np.divmod(np.arange(self.count), self.part)
+        stream = batch % self.lanes * self.width + place % self.width
+        out = np.empty_like(order)
+        out[np.argsort(stream, kind="stable")] = order
+        return out

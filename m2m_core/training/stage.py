@@ -97,15 +97,11 @@ def _content(sample: Sample) -> list[Any]:
     """All that an example can depend on: what is in the files of a sample, not where they are."""
     parts = [(field, part) for field, parts in sample.fields.items() for part in parts]
     fields = [[field, part.digest, part.dataset, part.shape, part.quantity] for field, part in parts]
-    return [
-        sample.id,
-        sample.group,
-        sample.box_size,
-        sample.redshift,
-        sample.omega_m,
-        sample.wraps or sample.periodic,
-        fields,
-    ]
+    numbers = [dict(sorted(sample.parameters.items()))] if sample.parameters else []
+    around = sample.wraps or sample.periodic
+    known = sample.id, sample.group, sample.box_size, sample.redshift, sample.omega_m, around, fields
+    made = any(part.terms or part.factor != 1.0 for _, part in parts)
+    return [*known, *numbers, *([[p.digest, p.dataset, p.factor] for p in sample.arrays] if made else [])]
 
 
 def _record(settings: Mapping[str, Any], study: Study, loop: Loop, identity: str, sha256: str) -> dict[str, Any]:

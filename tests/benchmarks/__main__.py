@@ -6,6 +6,7 @@ from pathlib import Path
 
 LIMITS = {
     "crops": "at least 0.6",
+    "cubes": "at least 3",
     "dag": "at most 1.3",
     "loop": "at most 1.05",
     "painting": "at most 1.0",

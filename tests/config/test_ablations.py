@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from m2m_core import config
 from m2m_core.config.ablations import made_by
-from m2m_core.config.keys import Ablation
+from m2m_core.config.variation import Ablation
 from tests.config.making import changed, refused, small
 
 EXPERIMENT = config.parse(small()).experiments["vnet"]

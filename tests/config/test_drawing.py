@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from m2m_core.config.drawing import CORNERS, drawn, ends
-from m2m_core.config.keys import Range
+from m2m_core.config.variation import Range
 
 LR = Range(low=1e-4, high=1e-2, log=True)
 WIDTH = Range(low=2, high=16)

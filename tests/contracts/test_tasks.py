@@ -16,7 +16,7 @@ from m2m_core.tasks.protocol import build
 from m2m_core.training.loop import Loop, fit
 from m2m_core.training.tracking import Tracker
 from tests.tasks.pipeline import Files, training
-from tests.tasks.studies import EXPERIMENTS, experiment, fields, study
+from tests.tasks.studies import EXPERIMENTS, dataset, experiment, study
 from tests.training.toys import same, weights
 
 BATCH = 2
@@ -26,7 +26,7 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="module", params=sorted(registry.entries("task")))
 def known(request, tmp_path_factory):
     assert request.param in EXPERIMENTS, "add an experiment for the contract to tests/tasks/studies.py"
-    return request.param, fields(tmp_path_factory.mktemp("fields"), count=7)
+    return request.param, dataset(request.param, tmp_path_factory.mktemp("fields"), count=7)
 
 
 @pytest.fixture

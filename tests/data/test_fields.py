@@ -71,7 +71,7 @@ def test_chunked_and_contiguous_hdf5(tmp_path):
 
 def test_each_file_is_opened_once_and_few_are_kept(tmp_path, monkeypatch):
     opened = []
-    monkeypatch.setattr("m2m_core.data.fields.open_array", lambda file, dataset: opened.append(file) or np.load(file))
+    monkeypatch.setattr("m2m_core.data.arrays.open_array", lambda file, dataset: opened.append(file) or np.load(file))
     found, fields = catalogue(tmp_path, 5), Fields(limit=3)
     for _ in range(3):
         fields.whole(found["0"], "input")

@@ -7,10 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from m2m_core.crops import index
-from m2m_core.models import geometry_of
 from m2m_core.training.stage import train
-from tests.tasks.studies import experiment, study
+from tests.tasks.studies import arrays, experiment, study
 
 __all__ = ["Files", "training"]
 
@@ -29,10 +27,7 @@ class Files(SimpleNamespace):
         super().__init__(**{name.split(".")[0]: folder / name for name in names.split()}, table=folder / "table.csv")
         catalogue.write(self.catalogue)
         self.write_statistics(study(catalogue, self.experiment, fold).statistics)
-        model = {key: value for key, value in self.experiment["model"].items() if key != "name"}
-        crops = self.experiment["crops"]
-        arrays = index(catalogue, geometry=geometry_of(self.experiment["model"]["name"], model), **crops)
-        np.savez(self.crops, **arrays)
+        np.savez(self.crops, **arrays(catalogue, self.experiment))
         self.said: list[str] = []
         self.verify = "size"
 

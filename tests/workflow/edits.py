@@ -25,6 +25,15 @@ WAYS = {
     "search": {"draw": WIDTHS, "search": {"trials": 2}},
 }
 SEARCH = {"of": "tiny", "draw": {"training.clip": [0.5, 1.0]}, "search": {"trials": 2}}  # beside every key
+ASKED = {  # of labels: what they are -> the task
+    "binary": {"name": "field_to_label", "labels": ["gr"]},
+    "classes": {"name": "field_to_label", "labels": ["gr"], "answer": "classes", "classes": 3},
+    "regression": {"name": "field_to_label", "labels": ["sigma_8"], "answer": "regression"},
+}
+GRAVITY = {"kind": "gravity", "samples": 6, "mesh": 32}
+CUBES = {"kind": "cubes", "input": "data/{seed}_{theory}_{snapshot}.npy", "labels": {"gr": {"theory": "gr"}}}
+SNAPSHOTS = {"redshifts": {"a": 10.0, "b": 1.0}}
+LABELLED = {"gravity": GRAVITY, "cubes": CUBES}  # sources of fields with labels
 PLUGIN = """
 from m2m_core.registry import register
 @register("loss", "mine")
@@ -52,6 +61,25 @@ def _scalings() -> dict:
     return found
 
 
+def _of_labels() -> dict:
+    """Keys of an experiment that tells labels."""
+    tiny, baseline = "experiments.tiny", "power_spectrum_baseline"
+    return {
+        "task.field_to_label.labels": (f"{tiny}.task.labels", ["gr"], ["seed"]),
+        "task.field_to_label.answer": (f"{tiny}.task", ASKED["binary"], {**ASKED["binary"], "answer": "regression"}),
+        "task.field_to_label.classes": (f"{tiny}.task", ASKED["classes"], {**ASKED["classes"], "classes": 4}),
+        "crops.kind": (f"{tiny}.crops", {"kind": "slices"}, {"kind": "whole"}),
+        "crops.axes": (f"{tiny}.crops.axes", None, [0]),
+        "crops.thickness": (f"{tiny}.crops.thickness", None, 2),
+        f"evaluation.{baseline}.name": (f"{tiny}.evaluation", [{"name": baseline, "bins": 8}], [baseline]),
+        **{f"loss.{name}.name": (f"{tiny}.loss", [name], name) for name in registry.entries("label_loss")},
+        **{
+            f"loss.{name}.weight": (f"{tiny}.loss", [name], [{"name": name, "weight": 2.0}])
+            for name in registry.entries("label_loss")
+        },
+    }
+
+
 def _trackers() -> dict:
     """Every tracker, instead of none and with each of its options."""
     place, wandb = "experiments.tiny.tracking", {"name": "wandb", "mode": "disabled"}
@@ -65,8 +93,25 @@ def _trackers() -> dict:
     }
 
 
+def _of_cubes() -> dict:
+    """Keys of the sources with labels."""
+    place, dated = "datasets.boxes.source", {**CUBES, **SNAPSHOTS}
+    return {
+        "source.gravity.kind": (place, CUBES, GRAVITY),
+        "source.gravity.mesh": (f"{place}.mesh", 32, 64),
+        "source.gravity.samples": (f"{place}.samples", 6, 8),
+        "source.cubes.kind": (place, GRAVITY, CUBES),
+        "source.cubes.input": (f"{place}.input", CUBES["input"], "data/{seed}_{theory}_?.npy"),
+        "source.cubes.labels": (f"{place}.labels", CUBES["labels"], {"gr": {"theory": ["newton", "gr"]}}),
+        "source.cubes.group": (f"{place}.group", "seed", "theory"),
+        "source.cubes.redshifts": (place, CUBES, dated),
+        "source.cubes.difference": (place, dated, {**dated, "difference": [10.0, 1.0]}),
+        "source.cubes.factors": (f"{place}.factors", None, {"theory": {"newton": 0.5}}),
+    }
+
+
 # Keys whose value says nothing about another that would do: (path, before, after), None leaves it out.
-SPECIAL = _scalings() | _trackers() | {
+SPECIAL = _scalings() | _trackers() | _of_labels() | _of_cubes() | {
     "datasets": ("datasets.other", None, {"source": {"kind": "nbody"}}),
     "source.nbody.kind": ("datasets.boxes.source", FILES, TINY["datasets"]["boxes"]["source"]),
     "source.npy.kind": ("datasets.boxes.source", {**FILES, "kind": "hdf5"}, FILES),
@@ -168,22 +213,28 @@ def base(path: str) -> dict:
         raw["datasets"]["third"] = copy.deepcopy(raw["datasets"]["other"])
         raw["predictions"]["more"] = {"experiment": "tiny", "dataset": "third"}
         raw["experiments"]["again"] = {**copy.deepcopy(tiny), "loss": "mae"}
-    if parts[0] in ("datasets", "source"):
+    if told := _labels_of(parts):
+        raw["datasets"]["boxes"]["source"] = copy.deepcopy(LABELLED.get(parts[1], GRAVITY))
+        tiny.update(task=told, crops={"kind": "slices"}, model="racoon", normalize={"input": "standardise"})
+        del raw["predictions"]
+    if parts[0] in ("datasets", "source") or told:  # what tells labels is not exported, and nothing beside it
         del raw["datasets"]["other"], raw["experiments"]["beside"]
-    if parts[0] == "source" and parts[1] != "nbody":
+    if parts[0] == "source" and parts[1] not in ("nbody", *LABELLED):
         raw["datasets"]["boxes"]["source"] = {**FILES, "kind": parts[1]}
         tiny["model"]["padding"] = "zero"
     elif parts[0] == "normalize" and len(parts) > 2:
         tiny["normalize"] = {"input": {}, "target": {}}
+    elif parts[0] == "evaluation" and told:
+        tiny["evaluation"] = [{"name": parts[1]}]
     elif parts[0] in ("model", "loss", "optimizer", "schedule") and len(parts) == 3:
         tiny[parts[0]] = {"name": parts[1], **_needed(parts[0], parts[1])}
         if parts[0] == "model" and is_styled(parts[1]):
             tiny["styles"] = {"omega_m": {}}
         if parts[0] == "model" and "scale" in registry.find("model", parts[1]).options:
             raw["datasets"]["boxes"]["source"] = dict(FILES)  # which may be as fine as any model makes them
-        if parts[0] == "loss":
+        if parts[0] == "loss" and not told:
             tiny["normalize"]["target"] = "identity"  # which every loss takes
-    elif parts[0] == "task":
+    elif parts[0] == "task" and not told:
         _let_judge(raw, parts)
     elif parts[0] == "styles":
         tiny.update(model={"name": "styled_vnet", **MODEL}, styles={"omega_m": {}})
@@ -198,6 +249,20 @@ def base(path: str) -> dict:
     elif parts[:2] == ["report", "sections"] and len(parts) == 4:
         raw["report"] = {"sections": [{"name": parts[2]}]}
     return raw
+
+
+def _labels_of(parts: list[str]) -> dict | None:
+    """The task that a key belongs to, if it is of labels."""
+    kinds = {"model": "encoder", "loss": "label_loss", "evaluation": "label_baseline"}
+    if parts[0] in kinds and len(parts) == 3 and parts[1] in registry.entries(kinds[parts[0]]):
+        answer = registry.load("label_fit", parts[1])().kind if parts[0] == "loss" else "binary"
+        return dict(ASKED[answer])
+    if parts[0] == "source" and parts[1] in LABELLED:
+        return dict(ASKED["binary"])
+    is_own = parts[:2] == ["task", "field_to_label"] or parts in (
+        ["crops", key] for key in ("kind", "axes", "thickness")
+    )
+    return dict(ASKED["binary"]) if is_own else None
 
 
 def _let_judge(raw: dict, parts: list[str]) -> None:
@@ -244,7 +309,7 @@ def _places(path: str, node: dict) -> Iterator[tuple]:
             metrics = ["mean_square_error", "power_spectrum"]
             more = [m for m in metrics if m != parts[1]]
             yield "experiments.tiny.evaluation", more, [*more, parts[1]]
-        place = f"experiments.tiny.evaluation.2.{parts[2]}"
+        place = f"experiments.tiny.evaluation.{0 if _labels_of(parts) else 2}.{parts[2]}"
     elif parts[:2] == ["report", "sections"]:
         if parts[3] == "name":
             yield "report.sections", ["summary" if parts[2] != "summary" else "bins"], [parts[2]]
@@ -258,7 +323,8 @@ def _places(path: str, node: dict) -> Iterator[tuple]:
             yield from ((place, {"name": other}, {"name": parts[3]}) for other in others)
         place = f"{place}.{parts[4]}"
     elif parts[-1] == "name":
-        others = [name for name in registry.entries(parts[0]) if name != parts[1]]
+        kind = "encoder" if parts[0] == "model" and _labels_of(parts) else parts[0]
+        others = [name for name in registry.entries(kind) if name != parts[1]]
         for other in others:
             one, two = ({"name": n, **_needed(parts[0], n)} for n in (other, parts[1]))
             yield before + parts[0], one, two
@@ -276,7 +342,8 @@ def _needed(key: str, name: str) -> dict:
 
 def _model(name: str) -> dict:
     """Small options of a model, as far as it has them."""
-    return {key: value for key, value in MODEL.items() if key in registry.find("model", name).options}
+    entry = registry.entries("encoder").get(name) or registry.find("model", name)
+    return {key: value for key, value in MODEL.items() if key in entry.options}
 
 
 def values(node: dict) -> Iterator:
@@ -314,6 +381,8 @@ def furnish(folder: Path) -> None:
     for i in range(4):
         for side in ("in", "out"):
             (folder / f"data/{side}_{i}.npy").write_bytes(b"nothing")
+    for name in ("0_gr_a", "0_gr_b", "0_newton_a", "0_newton_b"):
+        (folder / f"data/{name}.npy").write_bytes(b"nothing")
     (folder / "data/numbers.csv").write_text("id,sigma_8\n")
     for name in ("one", "other"):
         (folder / f"data/{name}.pt").write_bytes(name.encode())

@@ -20,7 +20,7 @@ STUDIES = sorted(TOP.glob("config/studies/*.yaml"))
 
 @pytest.fixture(scope="module")
 def with_fake_files(tmp_path_factory):
-    """A project beside the files that the published study names, a few of them, nothing but headers and holes."""
+    """A project beside the files that the published studies name, a few of them, nothing but headers and holes."""
     project = Project(tmp_path_factory.mktemp("studies") / "project")
     for k in range(4):
         for name in ("za", "nbody"):
@@ -29,6 +29,8 @@ def with_fake_files(tmp_path_factory):
             with open(path, "wb") as stream:
                 np.lib.format.write_array_header_1_0(stream, HEADER)
                 stream.truncate(stream.tell() + 4 * 3 * 512**3)
+    (project.folder / "data/gravity").mkdir()
+    (project.folder / "data/gravity/data_z1.0.h5").write_bytes(b"nothing")
     return project
 
 

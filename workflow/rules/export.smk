@@ -17,5 +17,5 @@ rule emulator:
 
 rule export:
     input:
-        lambda w: [EMULATOR.format(experiment=e, fold=k) for e in CONFIG.experiments for k in STAGES.folds(e)],
+        lambda w: [EMULATOR.format(experiment=e, fold=k) for e in STAGES.exported for k in STAGES.folds(e)],
     localrule: True

@@ -17,8 +17,8 @@ from ... import registry
 from ...errors import DataError
 
 __all__ = [
-    "Array", "Header", "accept", "attributes", "file_size", "header", "headers", "named", "open_array", "printable",
-    "suffixes",
+    "Array", "Header", "accept", "array_names", "attributes", "file_size", "header", "headers", "named", "open_array",
+    "printable", "suffixes",
 ]  # fmt: skip
 
 ACCEPTED = "float16, float32, float64, int8 to int64, uint8 to uint64"
@@ -78,6 +78,12 @@ def attributes(path: str | Path, datasets: Sequence[str], words: Sequence[str] =
 def open_array(path: str | Path, dataset: str = "") -> Array:
     """The array itself, (channels, *space) in the dtype of the file; nothing is read until it is sliced."""
     return _reader(path).open(str(path), dataset)
+
+
+def array_names(path: str | Path) -> list[str]:
+    """The names of all arrays in a file that may hold several; of any other the one name that it has."""
+    reader = _reader(path)
+    return reader.names(str(path)) if hasattr(reader, "names") else [""]
 
 
 def suffixes() -> dict[str, str]:

@@ -15,6 +15,7 @@ from .npy import mapped
 __all__ = ["Chunked", "Hdf5"]
 
 LARGEST_CHUNK = 128 * 2**20  # bytes: one value costs the memory of its whole chunk
+CACHE = 2**20  # bytes of chunks that an open dataset keeps; many are open, and HDF5 2 would keep 8 MiB of each
 LISTED = 20
 FEW = 16
 CHECKSUM = 4  # bytes that fletcher32 adds to a chunk
@@ -37,6 +38,13 @@ class Hdf5:
             return [_header(path, file, name, size) for name in datasets]
 
     @staticmethod
+    def names(path: str) -> list[str]:
+        """The paths of all datasets of a file; links are not followed."""
+        file_size(path)
+        with named(path, "HDF5 file"), h5py.File(path, "r") as file:
+            return _names(file)
+
+    @staticmethod
     def attributes(path: str, datasets: list[str], words: Sequence[str] = ()) -> list[dict[str, Any]]:
         """The file's box_size, redshift, omega_m and periodic, the quantity of each dataset, and `words` of either."""
         file_size(path)
@@ -57,7 +65,7 @@ class Chunked:
     def __init__(self, path: str, dataset: str) -> None:
         self.path = path
         with named(path, "HDF5 file"):
-            self.file = h5py.File(path, "r")
+            self.file = h5py.File(path, "r", rdcc_nbytes=CACHE)
             self.values = self.file[dataset]
         self.shape, self.dtype = self.values.shape, self.values.dtype
         self.chunks = self.values.chunks or self.shape
@@ -115,15 +123,19 @@ def _dataset(path: str, file: h5py.File, name: str) -> h5py.Dataset:
 
 
 def _listing(file: h5py.File) -> str:
+    return ", ".join(map(repr, _names(file, LISTED))) or "no datasets"
+
+
+def _names(file: h5py.File, most: float = math.inf) -> list[str]:
     names: list[str] = []
 
     def visit(name: str, item: Any) -> bool | None:
         if isinstance(item, h5py.Dataset):
             names.append(name)
-        return True if len(names) >= LISTED else None
+        return True if len(names) >= most else None
 
     file.visititems(visit)
-    return ", ".join(map(repr, names)) or "no datasets"
+    return names
 
 
 def _offset(path: str, values: h5py.Dataset, size: int) -> int | None:

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .. import labels, scores, style
+from .. import judged, labels, scores, style
 from ..families import Family, differing
 from ..results import EMULATOR, ExperimentResults
 
@@ -62,6 +62,10 @@ def _panels(family: Family) -> list[Panel]:
         if metric := scores.leading(first, field):
             values = [_errors(results, field, metric) for results in family.members]
             panels.append(Panel(_label(first, field, metric), values))
+    for label in list(dict.fromkeys(label for results in family.members for label in results.labels))[:ERRORS]:
+        found = [judged.leading(results, label) for results in family.members]
+        name = next(iter(measure for measure, _ in found if measure), "")
+        panels.append(Panel(style.plain(f"{label}, {labels.metric(name).label}"), [values for _, values in found]))
     return panels
 
 

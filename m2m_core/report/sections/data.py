@@ -48,7 +48,7 @@ def warnings(results: ExperimentResults) -> list[str]:
     samples = results.catalogue.samples
     bad = {sample.id: count for sample in samples if (count := _nonfinite(sample))}
     found = [f"{sum(bad.values())} values are not finite, in {_listed(bad)}."] if bad else []
-    shapes = {sample.shape("target") for sample in samples}
+    shapes = {sample.shape(_judged(sample)) for sample in samples}
     found += [f"The samples have {len(shapes)} different shapes."] if len(shapes) > 1 else []
     copies = results.catalogue.warnings
     found += copies[:LISTED]
@@ -56,6 +56,11 @@ def warnings(results: ExperimentResults) -> list[str]:
     sizes = Counter(sample.fold for sample in samples).values()
     uneven = "The largest fold has over twice the samples of the smallest."
     return [*found, uneven] if max(sizes) > 2 * min(sizes) else found
+
+
+def _judged(sample: Sample) -> str:
+    """The field that is predicted, or the one that labels are told of."""
+    return "target" if "target" in sample.fields else "input"
 
 
 def _nonfinite(sample: Sample) -> int:
@@ -101,7 +106,7 @@ def _folds(results: ExperimentResults) -> Table:
 
 
 def _boxes(samples: Sequence[Sample]) -> str:
-    boxes = Counter((tuple(s.shape("target")[1:]), s.box_size) for s in samples)
+    boxes = Counter((tuple(s.shape(_judged(s))[1:]), s.box_size) for s in samples)
     words = [f"{_shape(shape)} cells, {_lengths(box)} Mpc/h" for shape, box in list(boxes)[:3]]
     return labels.joined(words) + (f" and {len(boxes) - 3} more kinds" if len(boxes) > 3 else "")
 

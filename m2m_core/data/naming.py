@@ -1,0 +1,50 @@
+"""Words in the names of cubes, and what is made of them: checked from the config alone, before any file is read."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import ConfigError
+from ..wording import hint, shown
+from .parameters import KNOWN, NAME
+from .patterns import files, has_wildcards, placeholders, words
+
+__all__ = ["SNAPSHOT", "check_words", "identity", "listed", "places"]
+
+SNAPSHOT = "snapshot"  # the word that tells the redshift
+
+
+def check_words(source: Mapping[str, Any]) -> None:
+    """Refuse options of `cubes` that name words which its patterns do not have; raises ConfigError."""
+    names = {name for pattern in [*listed(source["input"]), source["dataset"]] for name in placeholders(pattern)}
+    used = [(f"labels.{label}", word) for label, by in source["labels"].items() for word in by]
+    used += [("factors", word) for word in source["factors"]]
+    used += [("group", source["group"])] if source["group"] else []
+    used += [("redshifts", SNAPSHOT)] if source["redshifts"] or source["difference"] else []
+    for option, word in used:
+        if word not in names:
+            raise ConfigError(f"{option}: no {{{word}}} in input or dataset; {hint(word, names)}")
+    for label, by in source["labels"].items():
+        if len(by) != 1 or label in KNOWN or not NAME.fullmatch(label):
+            raise ConfigError(f"labels.{label}: {shown(dict(by))}; expected one word, and a name like {NAME.pattern}")
+    for z in source["difference"] or ():
+        if z not in source["redshifts"].values():
+            raise ConfigError(f"difference: {z}; expected two of redshifts, {list(source['redshifts'].values())}")
+
+
+def places(source: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Sample id -> its files, from their names alone; nothing where a file holds many samples."""
+    found: dict[str, set[str]] = {}
+    for pattern in listed(source["input"]) if not has_wildcards(source["dataset"]) else []:
+        for file in files(pattern):
+            found.setdefault(identity(words(pattern, file) or {}, source["difference"]), set()).add(file)
+    return found
+
+
+def identity(words: Mapping[str, str], difference: Any) -> str:
+    """The id of the sample that a name belongs to: its words, but where it is one of two snapshots, that which."""
+    return "-".join(text for word, text in words.items() if word != SNAPSHOT or not difference)
+
+
+def listed(given: Sequence[str] | str) -> list[str]:
+    """One text, or several, as several."""
+    return [given] if isinstance(given, str) else list(given)

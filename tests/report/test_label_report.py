@@ -1,0 +1,92 @@
+"""The report of labels: figures draw, bytes repeat, numbers of the tables are those of the rows."""
+
+import dataclasses
+import xml.etree.ElementTree as ElementTree
+
+import answered
+import numpy as np
+import pytest
+import synthetic
+
+from m2m_core import registry
+from m2m_core.metrics import judging
+from m2m_core.report import judged
+from m2m_core.report.context import Context
+from m2m_core.report.draw import draw, figure
+from m2m_core.report.figures.comparison import comparison
+from m2m_core.report.page import render
+
+FIGURES = sorted(registry.entries("label_figure"))
+SHAPES = {
+    "binary": {},
+    "classes": {"classes": 4, "names": ("kind",), "redshifts": (0.0, 1.0)},
+    "parameters": {"classes": None, "names": ("omega_m", "sigma_8")},
+    "wholes": {"slices": 1},
+    "partial": {"missing": (1,)},
+}
+
+
+@pytest.fixture(scope="module", params=sorted(SHAPES))
+def shaped(request, tmp_path_factory):
+    return answered.tree(tmp_path_factory.mktemp(request.param), **SHAPES[request.param])
+
+
+@pytest.fixture(scope="module")
+def binary(tmp_path_factory):
+    return answered.tree(tmp_path_factory.mktemp("binary"), redshifts=(0.0, 1.0))
+
+
+def fitting(results):
+    of_parameters = judged.classes(results, results.labels[0], "emulator") is None
+    return [name for name in FIGURES if name == "saliency" or (name == "recovery") == of_parameters]
+
+
+def test_figures_draw_and_repeat(shaped, tmp_path):
+    for name in fitting(shaped):
+        for file in ("a.svg", "b.svg"):
+            draw(name, shaped, tmp_path / file)
+        root = ElementTree.parse(tmp_path / "a.svg").getroot()
+        assert len(root.findall(".//{*}path")) > 20 and not root.findall(".//{*}text"), name
+        assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_nothing_to_show_is_said(name, tmp_path):
+    nothing = answered.tree(tmp_path, samples=6, missing=(0, 1, 2), saliency=False)
+    assert "No " in figure(name, nothing).texts[0].get_text()
+
+
+def test_scores_are_those_of_the_rows(binary):
+    truth = {sample.id: sample.parameters["gr"] for sample in binary.catalogue.samples}
+    rows = binary.rows("gr", "score", "emulator")
+    found = judged.worth(binary, "gr", "emulator", "samples")
+    for fold, part in rows.groupby("fold"):
+        positive = np.array([truth[name] == 1 for name in part["sample"]])
+        value = part["value"].to_numpy()
+        assert found.loc[fold, "accuracy"] == pytest.approx(np.mean((value >= 0) == positive))
+        assert found.loc[fold, "auc"] == pytest.approx(judging.roc(value, positive).area)
+        assert found.loc[fold, "brier"] == pytest.approx(np.mean((judging.probability(value) - positive) ** 2))
+    slices = judged.worth(binary, "gr", "emulator", "slices")
+    assert judged.table(binary, "gr", "emulator", "slices").sum() == 24 * answered.SLICES
+    assert (slices["accuracy"] <= 1).all() and slices["auc"].mean() < found["auc"].mean()
+
+
+def test_an_ablation_of_labels_is_compared_by_what_its_answers_are_worth(binary):
+    others = [binary, dataclasses.replace(binary, name="wide", label="wide", base="racoon", ablation="width")]
+    texts = [axes.get_ylabel() + axes.get_xlabel() + axes.get_title() for axes in comparison(others).axes]
+    assert any("gr, accuracy" in text for text in texts)
+
+
+def test_redshifts_are_judged_apart(binary):
+    parts = judged.at_redshifts(binary)
+    assert list(parts) == [0.0, 1.0]
+    tables = [judged.table(part, "gr", "emulator", "samples") for part in parts.values()]
+    assert np.array_equal(sum(tables), judged.table(binary, "gr", "emulator", "samples"))
+
+
+def test_the_page_says_what_the_network_adds(shaped, tmp_path):
+    field = synthetic.tree(tmp_path, samples=3, mesh=8)
+    page = render(Context([shaped, field], {"report": {}, "experiments": {}}, {"versions": {}}, {}))
+    assert "network tells" in page and "P(k) baseline" in page and "beats" in page
+    assert ("Redshift by redshift" in page) == ("kind" in shaped.labels)
+    assert "Bins" not in render(Context([shaped], {"report": {}}, {"versions": {}}, {})).split("<main")[-1][:300]
