@@ -20,6 +20,7 @@ from m2m_core.models import Geometry, devices
 from m2m_core.tasks.field_to_field import FieldToField
 from m2m_core.tasks.protocol import Study
 from m2m_core.training.loop import fit
+from tests.tasks.studies import experiment
 
 __all__ = ["main"]
 
@@ -27,22 +28,13 @@ MESH, EDGE, FILES, WIDTH, BATCH, EPOCHS = 64, 36, 3, 8, 1, 42
 LR = 1.0e-3
 GEOMETRY = Geometry(2, 1, "valid")
 STATISTICS = {"mean": [0.0] * 3, "std": [1.0] * 3}
-TRAINING = {
-    "epochs": EPOCHS, "batch_size": BATCH, "precision": "float32", "augment": [], "clip": None, "ema": None,
-    "average": None,
-    "validation": None, "seed": 0, "save_steps": None, "save_minutes": 5.0, "keep": 2, "workers": 0, "device": "cpu",
-    "accumulate": 1, "channels_last": False, "compile": False, "checkpoint_activations": False, "detect_anomaly": False,
-    "neighbourhood": None, "farthest_shift": None, "augment_factor": None, "augment_offset": None,
-    "initial_weights": None,
-}  # fmt: skip
-EXPERIMENT = {
-    "training": TRAINING,
-    "schedule": {"name": "constant"},
-    "normalize": {side: {"transform": "identity", "scaling": "standardise"} for side in ("input", "target")},
-    "model": {"name": "vnet", "width": 1, "depth": 1, "padding": "valid"},
-    "loss": {"name": "mse"},
-    "optimizer": {"name": "adam", "lr": LR},
-}
+EXPERIMENT = experiment(
+    normalize={"input": "standardise", "target": "standardise"},
+    crops={"size": EDGE - 4},
+    model={"name": "vnet", "width": 1, "depth": 1, "padding": "valid"},
+    optimizer={"name": "adam", "lr": LR},
+    training={"epochs": EPOCHS, "batch_size": BATCH, "augment": [], "validation": None, "workers": 0},
+)
 
 
 class Tiny(FieldToField):
