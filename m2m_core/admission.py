@@ -11,7 +11,7 @@ import numpy as np
 from .blending import admit
 from .config import Config
 from .config.predictions import PART, Prediction
-from .crops import per_axis
+from .crops import Crops, per_axis
 from .data.catalogue import Catalogue, Sample
 from .data.parameters import TOLD, names_in
 from .errors import ConfigError, DataError
@@ -71,7 +71,9 @@ def _check_dataset(config: Config, chosen: Prediction, where: str) -> None:
     numbers = [*TOLD, *(names_in(table) if isinstance(table, str) else table or [])]
     if lacking := [style for style in experiment.styles if style not in numbers]:
         raise ConfigError(f"{where}: its samples have no number {lacking[0]!r}, a style; {hint(lacking[0], numbers)}")
-    if new.get("periodic") is False and dict(experiment.model).get("padding") == "periodic":
+    told = new.get("periodic")
+    is_open = told is False or isinstance(told, list) and not all(told)
+    if is_open and dict(experiment.model).get("padding") == "periodic":
         raise ConfigError(f"{where}: not periodic, but model.padding is; expected periodic boxes, or a model without")
 
 
@@ -95,12 +97,13 @@ def refuse_own(folder: str, files: Mapping[str, Iterable[Sequence[Any]]]) -> Non
 def admit_samples(settings: Mapping[str, Any], files: Any, output: str, name: str) -> str:
     """Write a table of the samples to be predicted, beside what the model was trained on; returns a line about it.
 
-    files: the catalogues `samples`, of these, and `catalogue`, of those. Raises DataError or ConfigError for the first
-    sample that does not fit.
+    files: the catalogues `samples`, of these, and `catalogue`, of those, with their `crops`. Raises DataError or
+    ConfigError for the first sample that does not fit.
     """
     new, trained = Catalogue.read(files.samples), Catalogue.read(files.catalogue)
+    crops = Crops.read(files.crops, trained)
     try:
-        rows = [fits(sample, trained, settings) for sample in new]
+        rows = [fits(sample, trained, crops, settings) for sample in new]
     except (DataError, ConfigError) as error:
         raise type(error)(f"predictions.{name}: {error}") from None
     stream = io.StringIO(newline="")
@@ -109,7 +112,7 @@ def admit_samples(settings: Mapping[str, Any], files: Any, output: str, name: st
     return f"{len(rows)} samples"
 
 
-def fits(sample: Sample, trained: Catalogue, settings: Mapping[str, Any]) -> tuple[str, ...]:
+def fits(sample: Sample, trained: Catalogue, crops: Crops, settings: Mapping[str, Any]) -> tuple[str, ...]:
     """The row of a sample; raises DataError where it is other than what the model was trained on."""
     first = trained.samples[0]
     _same_channels(sample, first)
@@ -118,7 +121,7 @@ def fits(sample: Sample, trained: Catalogue, settings: Mapping[str, Any]) -> tup
         raise DataError(f"sample {sample.id!r}: values that are not finite; the model was trained without any")
     near = _near_cell(sample, trained, settings["cell_tolerance"])
     geometry = geometry_of(settings["geometry"]["name"], settings["geometry"]["options"])
-    tile = _tile(sample, settings, geometry)
+    tile = _tile(sample, settings, geometry, crops)
     columns = sample.shape("input")[1:], [f"{n:g}" for n in _cell(sample)], [f"{n:g}" for n in near], tile
     return sample.id, *(" ".join(map(str, column)) for column in columns)
 
@@ -161,14 +164,16 @@ def _cell(sample: Sample) -> tuple[float, ...]:
     return tuple(length / n for length, n in zip(sample.box_size, sample.shape("input")[1:], strict=True))
 
 
-def _tile(sample: Sample, settings: Mapping[str, Any], geometry: Geometry) -> tuple[int, ...]:
+def _tile(sample: Sample, settings: Mapping[str, Any], geometry: Geometry, crops: Crops) -> tuple[int, ...]:
     """Edges of the tiles of a sample [voxels]; raises ConfigError if the model cannot take them."""
     space = sample.shape("input")[1:]
     if geometry.padding == "periodic" and not sample.periodic:
         raise DataError(f"sample {sample.id!r}: not periodic, but the model is (model.padding)")
     size, overlap = (per_axis(settings[key], len(space), f"inference.{key}") for key in ("tile", "overlap"))
     tile = tuple(map(min, size, space))
-    geometry.admit(tile, f"sample {sample.id!r}: inference.tile")
+    whole = tile == space and sample.periodic
+    made = geometry.made(tile, whole, crops.shown(geometry, geometry.margin(whole)))
+    geometry.admit(made, f"sample {sample.id!r}: inference.tile")
     shared = [n if edge < length else 0 for n, edge, length in zip(overlap, tile, space, strict=True)]
     admit(shared, tile, geometry, f"sample {sample.id!r}: inference.overlap")
     return tile

@@ -97,6 +97,8 @@ def _hdf5(each: Each, found: Mapping[str, str], settings: Mapping[str, Any], fol
                     for place, block in blocks:
                         dataset[place] = block
                     dataset.attrs.update({"quantity": piece.quantity, **_physics(sample)})
+                if not shared:
+                    file.attrs.update(_physics(sample))
 
 
 _WRITERS = {"npy": _npy, "hdf5": _hdf5}
@@ -104,7 +106,7 @@ _WRITERS = {"npy": _npy, "hdf5": _hdf5}
 
 def _physics(sample: Sample) -> dict[str, Any]:
     known = {"box_size": list(sample.box_size), "redshift": sample.redshift, "omega_m": sample.omega_m}
-    return {**sample.parameters, **known, "periodic": int(sample.periodic)}
+    return {**sample.parameters, **known, "periodic": [int(flag) for flag in sample.around]}
 
 
 def _names(path: str) -> list[str]:

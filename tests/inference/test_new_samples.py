@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from m2m_core import admission
+from m2m_core.crops import Crops, index
 from m2m_core.data import predictions
 from m2m_core.data.catalogue import Catalogue
 from m2m_core.data.sources import hdf5
@@ -18,6 +19,7 @@ from m2m_core.errors import ConfigError, DataError
 from m2m_core.inference.ensemble import combine
 from m2m_core.inference.stage import predict, predict_new
 from m2m_core.inference.writing import layout, path_of, write
+from m2m_core.models import geometry_of
 from m2m_core.training.tracking import Tracker
 from tests.tasks.pipeline import Files, training
 from tests.tasks.studies import fields
@@ -65,6 +67,10 @@ def learnt(tmp_path_factory):
     return fields(tmp_path_factory.mktemp("learnt"), count=3, quantities={"input": "displacement"})
 
 
+def lattice(catalogue):
+    return index(catalogue, 8, None, geometry_of("vnet", {"depth": 1}))
+
+
 @pytest.mark.parametrize(
     "given, settings, complaint",
     [
@@ -86,20 +92,35 @@ def learnt(tmp_path_factory):
 def test_samples_that_do_not_fit_are_refused(tmp_path, learnt, given, settings, complaint):
     catalogue = new(tmp_path / "new", **{"quantities": {"input": "displacement"}, **given})
     with pytest.raises((DataError, ConfigError)) as caught:
-        admission.fits(catalogue.samples[0], learnt, {**ADMITTED, **settings})
+        admission.fits(catalogue.samples[0], learnt, Crops(lattice(learnt)), {**ADMITTED, **settings})
     assert f"sample {complaint}" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_tiles_with_a_given_halo_are_admitted_as_the_network_sees_them(tmp_path, learnt):
+    """Zeros behind one voxel of halo on both sides: tiles of six are eight to the network."""
+    zero = {"name": "vnet", "options": {"depth": 2, "padding": "zero"}}
+    crops = Crops(index(learnt, 6, None, geometry_of("vnet", zero["options"]), halo=1))
+    catalogue = new(tmp_path / "new", quantities={"input": "displacement"})
+    settings = {**ADMITTED, "geometry": zero}
+    assert admission.fits(catalogue.samples[0], learnt, crops, {**settings, "tile": 6})[-1] == "6 6 6"
+    with pytest.raises(ConfigError, match="'n1': inference.tile: 10; the model takes multiples of 4"):
+        admission.fits(catalogue.samples[0], learnt, crops, {**settings, "tile": 8})
 
 
 @pytest.mark.parametrize("tolerance", [0.1, None])
 def test_another_cell_is_admitted_when_the_config_says_so(tmp_path, learnt, tolerance):
     catalogue = new(tmp_path / "new", (16, 8, 8), quantities={"input": "displacement"}, box_size=[17.0, 8.0, 8.0])
-    row = admission.fits(catalogue.samples[0], learnt, {**ADMITTED, "cell_tolerance": tolerance})
+    row = admission.fits(
+        catalogue.samples[0], learnt, Crops(lattice(learnt)), {**ADMITTED, "cell_tolerance": tolerance}
+    )
     assert row == ("n1", "16 8 8", "1.0625 1 1", "1 1 1", "8 8 8")
 
 
 def test_the_table_of_admitted_samples_and_the_line_of_a_refusal(tmp_path, learnt):
-    files = SimpleNamespace(samples=tmp_path / "new.csv", catalogue=tmp_path / "learnt.csv")
+    files = SimpleNamespace(**{name: tmp_path / f"{name}.csv" for name in ("samples", "catalogue", "crops")})
     learnt.write(files.catalogue)
+    with open(files.crops, "wb") as stream:
+        np.savez(stream, **lattice(learnt))
     new(tmp_path / "new", quantities={"input": "displacement"}).write(files.samples)
     assert admission.admit_samples(ADMITTED, files, tmp_path / "out.csv", "boxes") == "2 samples"
     assert [row["sample"] for row in csv.DictReader((tmp_path / "out.csv").open())] == ["n1", "n2"]
@@ -227,6 +248,17 @@ def test_hdf5_files_are_read_again_as_a_dataset_is(trained, held_out, tmp_path):
             assert np.array_equal(
                 np.concatenate([file["a"], file["b"]]), predictions.read(trained.predictions, sample.id)
             )
+
+
+def test_a_box_that_is_open_along_an_axis_says_so(tmp_path):
+    catalogue = new(tmp_path / "new", samples=["a"], periodic=[True, True, False], channels=1, box_size=4.0)
+    catalogue.write(tmp_path / "c.csv")
+    fields(tmp_path / "f", 3, channels={"input": 1, "target": 1}).write(tmp_path / "learnt.csv")
+    path = made(tmp_path / "p.h5", "m", a=np.zeros((1, 8, 8, 8), "f4"))
+    files = SimpleNamespace(predictions=[path], samples=tmp_path / "c.csv", catalogue=tmp_path / "learnt.csv")
+    write({**NPY, "kind": "hdf5", "parts": [""]}, files, str(tmp_path / "files"), None)
+    (sample,) = hdf5(input=f"{tmp_path}/files/{{id}}.h5", datasets={"input": "target"})
+    assert sample.around == (True, True, False) and sample.box_size == (4.0, 4.0, 4.0)
 
 
 def test_one_file_of_all_samples_has_a_group_for_each(trained, held_out, tmp_path):

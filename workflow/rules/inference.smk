@@ -19,7 +19,7 @@ rule inference:
 # New samples: checked as soon as their catalogue is there, before anything that takes long.
 rule admission:
     input:
-        unpack(of_learnt(catalogue=CATALOGUE)),
+        unpack(of_learnt(catalogue=CATALOGUE, crops=CROPS)),
         samples=predicted_samples,
     output:
         ADMITTED,
