@@ -230,7 +230,7 @@ def base(path: str) -> dict:
         tiny[parts[0]] = {"name": parts[1], **_needed(parts[0], parts[1])}
         if parts[0] == "model" and is_styled(parts[1]):
             tiny["styles"] = {"omega_m": {}}
-        if parts[0] == "model" and "scale" in registry.find("model", parts[1]).options:
+        if parts[0] == "model" and not told and "scale" in registry.find("model", parts[1]).options:
             raw["datasets"]["boxes"]["source"] = dict(FILES)  # which may be as fine as any model makes them
         if parts[0] == "loss" and not told:
             tiny["normalize"]["target"] = "identity"  # which every loss takes
