@@ -69,7 +69,7 @@ def complaint(error: ValidationError, schema: Schema, raw: Any, where: str, owne
     key, node = joined(where, *path), _node(schema, path)
     if first["type"] == "extra_forbidden":
         known = [name for node in _options(_node(schema, path[:-1]), schema) for name in node.get("properties", ())]
-        return f"{key}: {owner} has no such key; {hint(path[-1], [name for name in known if name != path[-1]])}"
+        return f"{key}: {owner} has no such key; {hint(path[-1], {*known} - {path[-1]})}"
     if first["type"] == "missing":
         return f"{key}: missing; expected {describe(node, schema)}"
     if first["type"] == "value_error":

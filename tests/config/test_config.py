@@ -96,7 +96,7 @@ def test_whole_numbers_are_numbers():
         (f"{E}/crops", {"sise": 32}, "experiments.vnet.crops.sise: this section has no such key; did you mean 'size'?"),
         (f"{E}/model", {"name": "vnet", "widht": 3}, "experiments.vnet.model.widht: 'vnet' has no such key; did you mean 'width'?"),
         (f"{E}/model", "vnett", "experiments.vnet.model: unknown model 'vnett'; did you mean 'vnet'?"),
-        (f"{E}/model", {"width": 3}, "experiments.vnet.model.name: missing; known: displacement_velocity, styled_vnet, stylegan2_generator, unet, vnet"),
+        (f"{E}/model", {"width": 3}, "experiments.vnet.model.name: missing; known: displacement_velocity, o3, penguin, racoon, styled_vnet, stylegan2_generator, unet, vnet"),
         (f"{E}/model", None, "experiments.vnet.model: got null; expected the name of a model, or a mapping with name and options"),
         (f"{E}/crops/size", "32", "experiments.vnet.crops.size: got '32'; expected an integer of at least 1, or a list of 1 to 3 such; write it without quotes"),
         (f"{E}/crops/size", 0, "experiments.vnet.crops.size: got 0; expected an integer of at least 1, or a list of 1 to 3 such"),

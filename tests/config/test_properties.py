@@ -53,7 +53,7 @@ def numeric(path, node, schema):
     """Paths of all keys below a section that take a number."""
     for key, value in node.get("properties", {}).items():
         inner = [schema["$defs"][o["$ref"].rsplit("/", 1)[1]] for o in value.get("anyOf", [value]) if "$ref" in o]
-        for section in inner:
+        for section in inner[:1]:  # of crops and slices, those that are given
             yield from numeric(f"{path}/{key}", section, schema)
         if not inner and is_numeric(value):
             yield f"{path}/{key}"
