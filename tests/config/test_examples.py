@@ -25,7 +25,7 @@ def test_defaults_are_all_thin_slices_of_all_axes():
 @pytest.mark.parametrize("crops, words", [
     ({"kind": "slices", "axis": [0]}, "crops.axis: this section has no such key; did you mean 'axes'?"),
     ({"kind": "slice"}, "crops.kind: got 'slice'; expected 'slices' or 'whole'; did you mean 'slices'?"),
-    ({"kind": "slices", "size": 8}, "crops.size: this section has no such key; known: axes, kind, "),
+    ({"kind": "slices", "size": 8}, "crops.size: this section has no such key; known: axes, "),
     ({"kind": "slices", "axes": [0, 0]}, "crops: axes are [0, 0]; expected each once"),
     ({"kind": "slices", "axes": [3]}, "crops.axes[0]: got 3; expected an integer from 0 to 2"),
     ({"kind": "whole", "thickness": 2}, "crops: kind is whole, which has no axes, thickness or step"),

@@ -19,7 +19,7 @@ CUBE = 4 * N**3
 class One(SimpleNamespace):
     """A sample of one small cube."""
 
-    periodic = True
+    periodic, around = True, (True, True, True)
 
     def shape(self, field):
         return (1, N, N, N)
