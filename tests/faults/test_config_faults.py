@@ -187,7 +187,12 @@ def test_c13_options_of_a_model():
     assert refused(changed(f"{D}/source", {"kind": "npy", "target": "x"})).startswith(
         "datasets.nbody.source.input: missing"
     )
-    assert at_the_door(changed(f"{D}/source", {"kind": "npy", "input": "x"})).startswith(
+    without = changed(f"{D}/source", {"kind": "npy", "input": "x"})
+    assert at_the_door(without) == (
+        "datasets.nbody.folds: a dataset without targets has none; expected source.target, or no folds"
+    )
+    del without["datasets"]["nbody"]["folds"]
+    assert at_the_door(without).startswith(
         "experiments.vnet.dataset: 'nbody' has no source.target to learn from; expected"
     )
     assert "model.width: got 'a'" in refused(changed(f"{E}/model", {"name": "unet", "width": "a"}))

@@ -325,8 +325,8 @@ def test_a_deeper_network_gets_crops_with_its_halo(tmp_path):
         assert row["state"] == "complete"
         if not row["reason"]:
             (path,) = first.folder.glob(f"search/*/trial-{row['number']}/crops.npz")
-            halos[int(row["model.depth"])] = list(np.load(path)["halo"])
-    assert halos == {depth: [geometry_of("vnet", {"depth": depth}).halo] * 2 for depth in (1, 2)}
+            halos[int(row["model.depth"])] = np.load(path)["halo"].tolist()
+    assert halos == {depth: [[geometry_of("vnet", {"depth": depth}).halo] * 2] * 2 for depth in (1, 2)}
 
 
 def test_too_little_memory_for_one_trial_does_not_end_the_search(run, monkeypatch):
