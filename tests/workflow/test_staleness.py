@@ -94,9 +94,9 @@ def test_an_ablation_shares_what_it_does_not_change(planned):
 TRAINED = {"training", "inference", "evaluation", "figure", "report"}
 CODE = {  # file: row of the README
     "m2m_core/models/unet.py": "code that is not chosen; comments, docstrings, layout, dates",
-    "m2m_core/losses/pointwise.py": "code of a chosen model or loss, of training",
-    "m2m_core/models/vnet.py": "code of a chosen model or loss, of training",
-    "m2m_core/training/loop.py": "code of a chosen model or loss, of training",
+    "m2m_core/losses/pointwise.py": "code of a chosen model, discriminator or loss, of training",
+    "m2m_core/models/vnet.py": "code of a chosen model, discriminator or loss, of training",
+    "m2m_core/training/loop.py": "code of a chosen model, discriminator or loss, of training",
     "m2m_core/crops.py": "code of crops",
     "m2m_core/metrics/one_point.py": "code of a chosen metric, of an evaluation's script",
     "m2m_core/metrics/helmholtz.py": "code that is not chosen; comments, docstrings, layout, dates",
