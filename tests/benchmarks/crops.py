@@ -1,7 +1,8 @@
 """What a batch of crops costs over copying the same bytes by plain slices: `python -m tests.benchmarks.crops`.
 
 Ours is all that training does before the network: crops of input and target with halo around the period, symmetries,
-shifts, normalisation, collation. The other copies the same voxels, in as few pieces as the period leaves them.
+shifts, normalisation, collation. The other copies the same voxels into the same batches, in as few pieces as the period
+leaves them, and does nothing else.
 """
 
 import itertools
@@ -49,10 +50,11 @@ def _ratio(kinds: list[str], mesh: int, edge: int, batches: int) -> float:
 
         def plain() -> None:
             for batch in copies:
-                for values, out, pairs in itertools.chain(*batch):
-                    new = np.empty(out, "f4")
-                    for to, of in pairs:
-                        new[to] = values[of]
+                for crops in zip(*batch, strict=True):  # the inputs, then the targets
+                    new = np.empty((BATCH, *crops[0][1]), "f4")
+                    for out, (values, _, pairs) in zip(new, crops, strict=True):
+                        for to, of in pairs:
+                            out[to] = values[of]
 
         seconds = alternate(ours, plain, repeats=11)
     rates = [batches * BATCH / second for second in seconds]
