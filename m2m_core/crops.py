@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .data.catalogue import Catalogue, Sample
-from .data.slices import Slices, digest
+from .data.slices import Rows, Slices, digest
 from .data.slices import index as slices_of
 from .errors import ConfigError, DataError
 from .files import write_whole
@@ -89,17 +89,17 @@ class Crops(Sequence):
 
     def among(self, ids: Iterable[str]) -> "Crops":
         """The crops of these samples, in their order; raises DataError on a sample that the index does not have."""
-        rows = [self._row(id) for id in ids]
+        rows = [self._row[id] for id in ids]
         return Crops({**self.arrays, "ids": self.ids[rows], "lattice": self.lattice[rows]})
 
     def region(self, id: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """First voxel and edges of the part of a sample that crops are taken from [voxels]."""
-        lattice = self.lattice[self._row(id)]
+        lattice = self.lattice[self._row[id]]
         return _integers(self.begins[lattice]), _integers(self.arrays["lengths"][lattice])
 
     def of(self, id: str) -> np.ndarray:
         """Starts of all crops of one sample, (crops, axes) [voxels]."""
-        lattice = self.lattice[self._row(id)]
+        lattice = self.lattice[self._row[id]]
         return self._starts(lattice, np.arange(self.counts[lattice].prod()))
 
     @property
@@ -122,14 +122,9 @@ class Crops(Sequence):
         steps = np.stack(np.unravel_index(places, tuple(self.counts[lattice])), axis=-1)
         return self.begins[lattice] + np.minimum(steps * np.array(self.step), self.limits[lattice])
 
-    def _row(self, id: str) -> int:
-        if id not in self._rows:
-            raise DataError(f"crops: sample {id!r} is not in the index; delete the index to make it anew")
-        return self._rows[id]
-
     @cached_property
-    def _rows(self) -> dict[str, int]:
-        return {str(id): row for row, id in enumerate(self.ids)}
+    def _row(self) -> Rows:
+        return Rows(self.ids)
 
 
 def index(

@@ -12,10 +12,22 @@ from ..errors import ConfigError, DataError
 from .augment import draw
 from .catalogue import Sample
 
-__all__ = ["STREAMS", "WHOLE", "Slices", "digest", "index", "turned"]
+__all__ = ["STREAMS", "WHOLE", "Rows", "Slices", "digest", "index", "turned"]
 
 STREAMS = 4, 4  # batches in turn that are of different samples, one for each process that reads; and samples of each
 WHOLE = -1  # the axis of an example that is a whole sample
+
+
+class Rows:
+    """The row of each sample of an index, by id; raises DataError on a sample that the index does not have."""
+
+    def __init__(self, ids: Iterable[str]) -> None:
+        self.rows = {str(id): row for row, id in enumerate(ids)}
+
+    def __getitem__(self, id: str) -> int:
+        if id not in self.rows:
+            raise DataError(f"crops: sample {id!r} is not in the index; delete the index to make it anew")
+        return self.rows[id]
 
 
 class Slices(Sequence):
@@ -52,11 +64,11 @@ class Slices(Sequence):
 
     def among(self, ids: Iterable[str]) -> "Slices":
         """The examples of these samples, in their order; raises DataError on a sample that the index does not have."""
-        return Slices({**self.arrays, "ids": self.ids[[self._row(id) for id in ids]]})
+        return Slices({**self.arrays, "ids": self.ids[[self._row[id] for id in ids]]})
 
     def of(self, id: str) -> list[tuple[int, int]]:
         """(axis, first slice) of all examples of one sample."""
-        self._row(id)
+        self._row[id]
         return [self._place(place) for place in range(self.each)]
 
     def __len__(self) -> int:
@@ -75,14 +87,9 @@ class Slices(Sequence):
             place -= count
         raise IndexError(f"place {place}, behind the last axis")
 
-    def _row(self, id: str) -> int:
-        if id not in self._rows:
-            raise DataError(f"crops: sample {id!r} is not in the index; delete the index to make it anew")
-        return self._rows[id]
-
     @cached_property
-    def _rows(self) -> dict[str, int]:
-        return {str(id): row for row, id in enumerate(self.ids)}
+    def _row(self) -> Rows:
+        return Rows(self.ids)
 
 
 def index(
