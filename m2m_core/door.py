@@ -12,10 +12,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from . import admission, labels, losses, registry
+from . import admission, registry
 from .blending import admit
 from .config import Config, Dataset, Experiment
-from .config.families import LABELS, family_of
 from .config.keys import Folds, Training
 from .config.slices import Slices
 from .crops import Crops, index, per_axis
@@ -25,7 +24,9 @@ from .data.parameters import TOLD, names_in
 from .data.slices import STREAMS
 from .data.slices import index as lattice
 from .errors import ConfigError, DataError
-from .models import Geometry, geometry_of, is_styled
+from .families.labels import check_predictions
+from .family import family_of
+from .models import Geometry, is_styled, known_geometry
 from .stages import RUNNING, is_simulated
 from .wording import hint, joined, shown
 
@@ -59,13 +60,12 @@ def check(config: Config) -> Config:
     """The config itself; raises ConfigError naming the key."""
     spaces = {name: _space(dataset, f"datasets.{name}") for name, dataset in config.datasets.items()}
     for name, dataset in config.datasets.items():
-        tells = any(e.dataset == name and family_of(e.task) is LABELS for e in config.experiments.values())
+        tells = any(e.dataset == name and not family_of(e.task).needs_target for e in config.experiments.values())
         _check_folds(dataset, f"datasets.{name}", tells)
         _check_words(dataset, f"datasets.{name}.source")
     for name, experiment in config.experiments.items():
         with _named(config.origin(name)):
-            labels.check(experiment, config.datasets[experiment.dataset])
-            _check_target(experiment, config.datasets[experiment.dataset])
+            _check_family(experiment, config.datasets[experiment.dataset])
             _check_processes(experiment.training)
             _check_weights(experiment.training)
             _check_tracking(experiment)
@@ -73,15 +73,14 @@ def check(config: Config) -> Config:
             _check_precision(experiment.training)
             _check_parts(experiment, config.datasets[experiment.dataset])
             _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
-            _check_loss(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
-            _check_task(experiment)
+            _check_sizes(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
     admission.check(config)
-    labels.check_predictions(config)
+    check_predictions(config)
     for name, probes in config.probes.items():
         _check_search(config, name)
         for variant, experiment in probes:
             with _named(variant.origin):
-                labels.check(experiment, config.datasets[experiment.dataset])
+                _check_family(experiment, config.datasets[experiment.dataset])
                 _check_score(experiment)
                 _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
     return config
@@ -101,24 +100,12 @@ def _named(where: str) -> Iterator[None]:
 def _space(dataset: Dataset, where: str) -> Space | None:
     """Edges of input and target of a simulated dataset [voxels], None if only the files or the simulator know them."""
     source: Any = dataset.source
-    if not is_simulated(dataset) or not _is_ours("shape", source["kind"]):
+    if not is_simulated(dataset) or not registry.is_ours("shape", source["kind"]):
         return None
-    options = _taken("shape", source["kind"], source, f"{where}.source")
+    options = registry.taken("shape", source["kind"], source, f"{where}.source")
     with _named(f"{where}.source"):
         edges = registry.load("shape", source["kind"])(**options)
     return edges if isinstance(edges, dict) else {"input": edges, "target": edges}
-
-
-def _is_ours(kind: str, name: str) -> bool:
-    """Whether an entry is of this package: plugins are not run here, they may need what only the jobs have."""
-    entry = registry.entries(kind).get(name)
-    return entry is not None and not entry.is_plugin
-
-
-def _taken(kind: str, name: str, options: dict[str, Any], where: str) -> dict[str, Any]:
-    """Those of `options` that an entry takes, checked by its types."""
-    taken = registry.find(kind, name).options
-    return registry.check(kind, name, {key: value for key, value in options.items() if key in taken}, where)
 
 
 def _check_folds(dataset: Dataset, where: str, tells: bool) -> None:
@@ -153,11 +140,18 @@ def _id(number: int) -> str:
 # ---- experiments
 
 
-def _check_target(experiment: Experiment, dataset: Dataset) -> None:
-    """Something to learn from."""
-    if family_of(experiment.task) is not LABELS and not dataset.has_target:
-        text = f"{shown(experiment.dataset)} has no source.target to learn from"
-        raise ConfigError(f"dataset: {text}; expected one that has, or to predict it under predictions")
+def _check_family(experiment: Experiment, dataset: Dataset) -> None:
+    """Model, losses and measures of the kinds that the task takes, and what else it asks for."""
+    task: Any = experiment.task
+    family, chosen = family_of(task), experiment.model_dump(include={"model", "loss", "evaluation"})
+    for key, value in chosen.items():
+        entries = registry.entries(family.kinds[key])
+        for one in value if isinstance(value, list) else [value]:
+            if one["name"] not in entries:
+                where = f"{key}{'.name' if key == 'model' else ''}"
+                text = f"{one['name']!r} is not for task {task['name']!r}; expected one of {', '.join(entries)}"
+                raise ConfigError(f"{where}: {text}")
+    family.check(experiment, dataset)
 
 
 def _check_processes(training: Training) -> None:
@@ -225,7 +219,7 @@ def _check_parts(experiment: Experiment, dataset: Dataset) -> None:
 def _check_crops(experiment: Experiment, dataset: Dataset, space: Space | None) -> None:
     """Crops that the model takes and that leave no gaps; of simulated samples, crops and tiles that fit."""
     crops = experiment.crops
-    geometry = _geometry(dict(experiment.model))
+    geometry = known_geometry(dict(experiment.model))
     if isinstance(crops, Slices):
         return _check_slices(experiment, crops, dataset, space, geometry)
     if geometry is None:
@@ -278,56 +272,9 @@ def _check_overlap(overlap: int | list[int], tile: int | list[int], space: Space
     admit(per_axis(overlap, dims, "inference.overlap"), per_axis(tile, dims, "inference.tile"), geometry)
 
 
-def _check_loss(experiment: Experiment, dataset: Dataset, space: Space | None) -> None:
-    """A target that the loss can take, as far as it is known."""
-    if family_of(experiment.task) is LABELS:
-        return
-    source = dict(dataset.source)
-    known: dict[str, Any] = {"quantities": _kinds(source)}
-    if space:
-        edges = _learnt(experiment.crops, len(space["input"]))
-        finer = [m // n for m, n in zip(space["target"], space["input"], strict=True)]
-        known["space"] = tuple(factor * n for factor, n in zip(finer, edges, strict=True))
-    if space and isinstance(length := source.get("box_size"), int | float):
-        known["cell"] = tuple(length / n for n in space["target"])
-    chosen: Any = experiment.loss
-    losses.check(chosen, losses.Target(*experiment.normalize.told("target"), **known), plugins=False)
-
-
-def _check_task(experiment: Experiment) -> None:
-    """What the task asks of the other keys, if it asks for anything."""
-    task: Any = experiment.task
-    if not _is_ours("condition", task["name"]):
-        return
-    size, geometry = experiment.crops.size, _geometry(dict(experiment.model))
-    edges = size if isinstance(size, list) else [size]
-    registry.load("condition", task["name"])(experiment.model_dump(), geometry.writes(edges) if geometry else None)
-
-
-def _learnt(crops: Any, dims: int) -> list[int]:
-    """Edges of a crop with its target halo [voxels of the input]."""
-    size = [crops.size] * dims if isinstance(crops.size, int) else crops.size
-    halo = [crops.target_halo] * dims if isinstance(crops.target_halo, int) else crops.target_halo
-    return [n + (2 * one if isinstance(one, int) else sum(one)) for n, one in zip(size, halo, strict=True)]
-
-
-def _kinds(source: dict[str, Any]) -> list[tuple[str, None]] | None:
-    """The quantities of the target's parts where the config alone says them: .npy files do not."""
-    if source["kind"] != "npy":
-        return None
-    target, given = source["target"], source["quantities"]
-    parts = list(target) if isinstance(target, dict) else ["target"]
-    return [(given.get(part, given.get("target", "scalar")), None) for part in parts]
-
-
-def _geometry(model: dict[str, Any]) -> Geometry | None:
-    """Halo and factor of the chosen model, whose geometry may take less than the model does; None of a plugin."""
-    name = model.pop("name")
-    if name in registry.entries("geometry"):
-        model = _taken("geometry", name, model, "model")
-        if not _is_ours("geometry", name):
-            return None
-    return geometry_of(name, model)
+def _check_sizes(experiment: Experiment, dataset: Dataset, space: Space | None) -> None:
+    """What the task asks of crops and of what is made of them."""
+    family_of(experiment.task).check_sizes(experiment, dataset, space)
 
 
 # ---- searches

@@ -22,7 +22,20 @@ from . import options as option_types
 from .errors import ConfigError
 from .wording import complaint, hint, joined, shown
 
-__all__ = ["STRICT", "Entry", "check", "complete", "entries", "find", "hint", "load", "register", "use_plugins"]
+__all__ = [
+    "STRICT",
+    "Entry",
+    "check",
+    "complete",
+    "entries",
+    "find",
+    "hint",
+    "is_ours",
+    "load",
+    "register",
+    "taken",
+    "use_plugins",
+]
 
 PACKAGE = Path(__file__).resolve().parent
 STRICT = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
@@ -113,6 +126,18 @@ def complete(kind: str, value: str | Mapping, where: str) -> dict:
     name = options.pop("name")
     find(kind, name, where if isinstance(value, str) else f"{where}.name")
     return {"name": name, **check(kind, name, options, where)}
+
+
+def taken(kind: str, name: str, values: Mapping, where: str | None = None) -> dict:
+    """Those of `values` that are options of an entry, checked and completed; raises ConfigError."""
+    known = find(kind, name, where).options
+    return check(kind, name, {key: value for key, value in values.items() if key in known}, where)
+
+
+def is_ours(kind: str, name: str) -> bool:
+    """Whether there is such an entry in this package; plugins may need what only the jobs have."""
+    entry = _kinds().get(kind, {}).get(name)
+    return entry is not None and not entry.is_plugin
 
 
 def load(kind: str, name: str) -> Any:

@@ -10,23 +10,15 @@ from typing import Any
 
 from . import registry
 from .config import Config, Dataset, Experiment
-from .config.families import LABELS, family_of, kind_of_labels
 from .config.normal import Normal
 from .errors import ConfigError
+from .family import family_of, figure_of
 from .files import digest
 from .provenance import code_of, fingerprint
 from .registry import Entry, find
 
 __all__ = ["RUNNING", "Stages", "is_simulated"]
 
-NEEDS = {  # the metrics that figures draw
-    "power": "power_spectrum",
-    "transfer": "power_spectrum",
-    "correlation": "cross_correlation",
-    "one_point": "one_point",
-}
-OF_ALL = ("learning",)  # figures of every family
-OF_CLASSES, OF_PARAMETERS = ("roc", "reliability", "confusion"), ("recovery",)  # what labels are decides
 RUNNING = (
     "workers",
     "save_steps",
@@ -94,7 +86,7 @@ class Stages:
         keys.pop("verify")
         keys.pop("shard")
         told = (e.task for e in self.config.experiments.values() if e.dataset == dataset)
-        if not chosen.has_target and any(family_of(task) is LABELS for task in told):
+        if not chosen.has_target and any(not family_of(task).needs_target for task in told):
             keys["tells"] = True  # labels: hence folds, though there is no target
         made = is_simulated(chosen)
         sources = [] if made else [find("source", keys["source"]["kind"])]
@@ -200,7 +192,7 @@ class Stages:
     def evaluation(self, experiment: str) -> dict[str, Any]:
         """What is measured."""
         metrics = self._of(experiment).evaluation
-        kind = family_of(self._of(experiment).task).evaluation
+        kind = family_of(self._of(experiment).task).kinds["evaluation"]
         code = [find(kind, metric["name"]) for metric in metrics if isinstance(metric, dict)]
         code += self._code(experiment, ("task",))
         return self._with_code({"evaluation": metrics}, "m2m_core.evaluation", *code)
@@ -259,20 +251,15 @@ class Stages:
     def figures(self, experiment: str) -> list[str]:
         """The figures that what is measured allows."""
         chosen = self._of(experiment)
-        if family_of(chosen.task) is LABELS:
-            foreign = OF_CLASSES if kind_of_labels(chosen.task) == "regression" else OF_PARAMETERS
-            return [*OF_ALL, *(name for name in registry.entries("label_figure") if name not in foreign)]
-        metrics: Any = chosen.evaluation
-        measured = {metric["name"] for metric in metrics}
-        return [name for name in registry.entries("figure") if NEEDS.get(name) is None or NEEDS[name] in measured]
+        return family_of(chosen.task).figures(chosen)
 
     def figure(self, figure: str) -> dict[str, Any]:
         """One figure of one experiment."""
-        return self._with_code({"figure": figure}, "m2m_core.report.draw", _figure(figure))
+        return self._with_code({"figure": figure}, "m2m_core.report.draw", figure_of(figure))
 
     def caption(self, figure: str) -> str:
         """What a figure shows."""
-        return _figure(figure).summary
+        return figure_of(figure).summary
 
     def description(self, experiment: str) -> dict[str, Any]:
         """An experiment for people: its name, what it varies, and its settings."""
@@ -324,7 +311,7 @@ class Stages:
         """The entries that an experiment chooses, its normalisations and what reads its files."""
         named = [(kind, name) for kind in CHOSEN for name in _names(getattr(chosen, kind))]
         named += [("geometry", name) for kind, name in named if kind == "model"]
-        family = family_of(chosen.task)._asdict()
+        family = family_of(chosen.task).kinds
         entries = [find(family.get(kind, kind), name) for kind, name in named if kinds is None or kind in kinds]
         if kinds is None:
             entries += [entry for kind in CHOSEN for entry in _inner(family.get(kind, kind), getattr(chosen, kind))]
@@ -348,11 +335,6 @@ class Stages:
 def _names(chosen: Any) -> list[str]:
     """Of what an experiment chooses, one or several."""
     return [one["name"] for one in (chosen if isinstance(chosen, list) else [chosen])]
-
-
-def _figure(name: str) -> Entry:
-    """A figure of labels, or else of fields."""
-    return registry.entries("label_figure").get(name) or find("figure", name)
 
 
 def _inner(kind: str, chosen: Any) -> Iterator[Entry]:

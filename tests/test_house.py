@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from m2m_core import registry
+
 TOP = Path(__file__).parents[1]
 PACKAGE = TOP / "m2m_core"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -30,7 +32,7 @@ TORCH_FREE = [
     "config", "config.keys", "data.catalogue", "data.stage", "data.sources", "statistics", "crops", "simulations",
     "simulations.shapes", "report", "report.stage", "stages", "schema", "door", "script", "explain", "models",
     "models.geometry", "models.patches", "metrics", "admission", "blending", "inference.ensemble", "inference.writing",
-    "tasks.conditions",
+    "families.fields", "families.labels", "families.adversarial",
 ]  # fmt: skip
 
 
@@ -232,3 +234,15 @@ def test_only_files_writes():
         modes = {a.value for n in opened for a in n.args[1:2] if isinstance(a, ast.Constant)}
         renamed = {f for f, _ in calls(path)} & {"os.rename", "os.replace", "shutil.move"}
         assert path.name in growing or not (renamed or {m for m in modes if set(m) & set("wax+")}), relative(path)
+
+
+# ---- families
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_no_family_is_asked_for_by_name(path):
+    """A new family is a file in its rooms, never an `if` in the machinery: see `m2m_core.family`."""
+    names = registry.entries("task").keys()
+    compared = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Compare)]
+    literals = {c.value for n in compared for c in ast.walk(n) if isinstance(c, ast.Constant)}
+    assert not names & {value for value in literals if isinstance(value, str)}

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 FLOORS = [  # the modules of the first may use each other
-    {"errors", "options", "wording", "registry", "files", "lock", "memory", "provenance", "yamlfile"},
+    {"errors", "options", "wording", "registry", "family", "files", "lock", "memory", "provenance", "yamlfile"},
     {"config"},
     {"physics", "stages", "schema", "changes"},
     {"data", "simulations", "models", "losses", "metrics"},
-    {"statistics", "crops", "blending", "labels"},
+    {"statistics", "crops", "blending", "families"},
     {"admission"},
     {"tasks", "door"},
     {"training", "inference", "evaluation", "export", "report"},

@@ -10,7 +10,7 @@ from m2m_core import registry
 from m2m_core.errors import ConfigError
 
 KINDS = {
-    "condition", "criterion", "discriminator", "encoder", "export", "figure", "geometry", "label_baseline",
+    "criterion", "discriminator", "encoder", "export", "family", "figure", "geometry", "label_baseline",
     "label_figure", "label_fit", "label_loss", "loss", "metric", "model", "numbers", "optimizer", "patches",
     "quantiles", "reader", "requirement", "scaling", "schedule", "section", "shape", "simulation", "source",
     "task", "torch_scaling", "torch_transform", "tracker", "transform",
@@ -38,7 +38,7 @@ def test_the_kinds_are_known_and_none_is_empty():
 def test_every_entry_is_documented(kind, name):
     entry = registry.find(kind, name)
     assert entry.summary.endswith((".", ":", "?")) or entry.summary, f"{kind} {name} has no docstring"
-    if kind not in ("condition", "geometry", "numbers", "patches", "requirement", "shape"):
+    if kind not in ("geometry", "numbers", "patches", "requirement", "shape"):
         assert not [option for option in entry.options if option not in entry.texts]
     assert not [text for text in entry.texts if text not in entry.options]
 

@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from .. import registry, yamlfile
 from ..errors import ConfigError
+from ..family import family_of
 from ..wording import complaint, hint, joined, shown
 from .ablations import made_by, probes_of, raw_of
 from .choices import Choice, choices_of
-from .families import defaults
 from .keys import Config, Dataset, Experiment, Folds, Normal, Variant
 
 __all__ = ["load", "parse", "trial_of", "varied"]
@@ -121,7 +121,11 @@ def _experiment(experiment: Experiment, where: str, datasets: Collection[str]) -
     if experiment.dataset not in datasets:
         hinted = hint(experiment.dataset, datasets)
         raise ConfigError(f"{where}.dataset: unknown dataset {shown(experiment.dataset)}; {hinted}")
-    others = {key: v for key, v in defaults(experiment.task).items() if key not in experiment.model_fields_set}
+    others = {
+        key: v
+        for key, v in family_of(experiment.task).defaults(experiment.task).items()
+        if key not in experiment.model_fields_set
+    }
     experiment = experiment.model_copy(update=others)
     sides = {side: _normalized(value, f"{where}.normalize.{side}") for side, value in experiment.normalize}
     experiment = experiment.model_copy(update={"normalize": experiment.normalize.model_copy(update=sides)})

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Geometry", "Patches", "Pyramid", "Sides", "build", "build_discriminator", "build_encoder", "geometry_of",
-    "is_styled", "patches_of",
+    "is_styled", "known_geometry", "patches_of",
 ]  # fmt: skip
 
 STYLES = "styles"  # the fourth argument of a builder whose network takes (x, style)
@@ -81,3 +81,13 @@ def geometry_of(name: str, options: Mapping[str, Any]) -> Geometry:
         )
     chosen = {key: options[key] for key in known[name].options if key in options}
     return registry.load("geometry", name)(**chosen)
+
+
+def known_geometry(model: Mapping[str, Any]) -> Geometry | None:
+    """That of a model with its options, before any job runs, so None of a plugin; it may take less than the model."""
+    options = dict(model)
+    name = options.pop("name")
+    if name not in registry.entries("geometry"):
+        return geometry_of(name, options)
+    options = registry.taken("geometry", name, options, "model")
+    return geometry_of(name, options) if registry.is_ours("geometry", name) else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import registry
+from ..family import figure_of
 from . import labels
 from .blocks import Block, Group, Picture, Text
 from .results import ExperimentResults
@@ -51,8 +51,7 @@ class Context:
 
     def pictures(self, names: Sequence[str]) -> list[Block]:
         """These figures of all experiments."""
-        known = {**registry.entries("figure"), **registry.entries("label_figure")}
-        summaries = {name: known[name].summary if name in known else "" for name in names}
+        summaries = {name: figure_of(name).summary for name in names}
         return self.each({r.name: self._drawn(r, summaries) for r in self.experiments})
 
     def _drawn(self, results: ExperimentResults, summaries: Mapping[str, str]) -> list[Block]:

@@ -7,29 +7,27 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from .. import registry
+from ..family import figure_of
 from ..files import write_whole
 from . import style
 from .results import ExperimentResults
 
-__all__ = ["draw", "figure", "kind_of", "save"]
-
-
-def kind_of(name: str) -> str:
-    """The kind of the registry that a figure is of: of fields, or of labels."""
-    return "label_figure" if name in registry.entries("label_figure") else "figure"
+__all__ = ["draw", "figure", "save"]
 
 
 def figure(name: str, results: ExperimentResults, options: Mapping[str, Any] | None = None) -> Figure:
     """The figure registered as `name`, in the style of the report; raises ConfigError for an unknown name or option."""
-    checked = registry.check(kind_of(name), name, options or {})
+    kind = figure_of(name).kind
+    checked = registry.check(kind, name, options or {})
     with style.applied():
-        return registry.load(kind_of(name), name)(results, **checked)
+        return registry.load(kind, name)(results, **checked)
 
 
 def draw(name: str, results: ExperimentResults, path: str | Path, options: Mapping[str, Any] | None = None) -> None:
     """Write the figure registered as `name` as SVG."""
-    checked = registry.check(kind_of(name), name, options or {})
-    save(lambda: registry.load(kind_of(name), name)(results, **checked), path)
+    kind = figure_of(name).kind
+    checked = registry.check(kind, name, options or {})
+    save(lambda: registry.load(kind, name)(results, **checked), path)
 
 
 def save(make: Callable[[], Figure], path: str | Path) -> None:

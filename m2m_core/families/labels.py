@@ -1,60 +1,63 @@
-"""What a task asks of the rest of its experiment: networks, losses and examples of its family, labels to tell."""
+"""The family that tells labels of fields: slices or whole samples, encoders, losses and baselines of labels."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from . import losses, registry
-from .config import Config, Dataset, Experiment
-from .config.families import LABELS, family_of, kind_of_labels
-from .config.slices import Slices
-from .data.parameters import KNOWN, names_in
-from .errors import ConfigError
-from .wording import hint, shown
+from .. import losses, registry
+from ..config import Config, Dataset, Experiment
+from ..config.slices import Slices
+from ..data.parameters import KNOWN, names_in
+from ..errors import ConfigError
+from ..family import Family, family_of
+from ..registry import register
+from ..wording import hint, shown
 
-__all__ = ["check", "check_predictions"]
+__all__ = ["check_predictions", "field_to_label"]
 
+KINDS = {"model": "encoder", "loss": "label_loss", "evaluation": "label_baseline", "figure": "label_figure"}
+LOSSES = {"binary": "binary_cross_entropy", "classes": "categorical_cross_entropy", "regression": "gaussian_likelihood"}
+BASELINES = ["power_spectrum_baseline"]
+OF_ALL = ("learning",)  # figures of every family
+OF_CLASSES, OF_PARAMETERS = ("roc", "reliability", "confusion"), ("recovery",)  # what labels are decides
 FOR_CROPS = ("augment_factor", "augment_offset", "farthest_shift")  # keys of training
 WORD = re.compile(r"{(\w+)}")
 
 
+@register("family", "field_to_label")
+def field_to_label() -> Family:
+    """Labels of a field."""
+    return Family(KINDS, figures, check, defaults=defaults, needs_target=False)
+
+
+def kind_of(task: Any) -> str:
+    """What the labels of a task are, "binary" unless it says so."""
+    return task.get("answer", "binary") if isinstance(task, Mapping) else "binary"
+
+
+def defaults(task: Any) -> dict[str, Any]:
+    """The loss of its labels, and a baseline."""
+    return {"loss": LOSSES.get(kind_of(task), LOSSES["binary"]), "evaluation": BASELINES}
+
+
+def figures(experiment: Experiment) -> list[str]:
+    """Those of what the labels are."""
+    foreign = OF_CLASSES if kind_of(experiment.task) == "regression" else OF_PARAMETERS
+    return [*OF_ALL, *(name for name in registry.entries(KINDS["figure"]) if name not in foreign)]
+
+
 def check(experiment: Experiment, dataset: Dataset) -> None:
-    """Raise ConfigError naming the key of an experiment that does not fit its task."""
-    _check_kinds(experiment)
-    if family_of(experiment.task) is LABELS:
-        _check_examples(experiment)
-        _check_labels(experiment, dataset)
-    else:
-        _check_fields(experiment, dataset)
+    """Examples of samples as wholes or slices, and labels that they have."""
+    _check_examples(experiment)
+    _check_labels(experiment, dataset)
 
 
 def check_predictions(config: Config) -> None:
     """Refuse predictions of experiments that tell labels: those of held-out samples are in the report."""
     for name, chosen in config.predictions.items():
-        if family_of(config.experiments[chosen.experiment].task) is LABELS:
+        if family_of(config.experiments[chosen.experiment].task) == field_to_label():
             text = f"{shown(chosen.experiment)} tells labels; expected one that predicts fields"
             raise ConfigError(f"predictions.{name}.experiment: {text}")
-
-
-def _check_kinds(experiment: Experiment) -> None:
-    """Model, losses and measures of the kinds that the task takes: a field, or labels of one."""
-    task: Any = experiment.task
-    family, chosen = family_of(task), {"model": experiment.model, "loss": experiment.loss}
-    for key, value in {**chosen, "evaluation": experiment.evaluation}.items():
-        entries = registry.entries(getattr(family, key))
-        for one in value if isinstance(value, list) else [value]:
-            if (name := dict(one)["name"]) not in entries:
-                where = f"{key}{'.name' if key == 'model' else ''}"
-                text = f"{name!r} is not for task {task['name']!r}; expected one of {', '.join(entries)}"
-                raise ConfigError(f"{where}: {text}")
-
-
-def _check_fields(experiment: Experiment, dataset: Dataset) -> None:
-    """Crops of two fields."""
-    source: Any = dict(dataset.source)
-    if isinstance(experiment.crops, Slices):
-        raise ConfigError("crops.kind: is for tasks that tell labels, such as field_to_label; expected crops.size")
-    if source["kind"] == "cubes":
-        raise ConfigError("dataset: its source has no target; expected one, or task field_to_label")
 
 
 def _check_examples(experiment: Experiment) -> None:
@@ -69,7 +72,7 @@ def _check_examples(experiment: Experiment) -> None:
 def _check_labels(experiment: Experiment, dataset: Dataset) -> None:
     """Labels that the samples have, as many as the task takes, and losses for them."""
     task, training = dict(experiment.task), experiment.training
-    kind, names = kind_of_labels(task), task["labels"]
+    kind, names = kind_of(task), task["labels"]
     if kind != "regression" and len(names) > 1:
         raise ConfigError(f"task.labels: {len(names)} for answer {kind}; expected one, or regression")
     if (kind == "classes") != (task["classes"] is not None):
