@@ -15,15 +15,20 @@ class Frame:
 
     quantities: (quantity, channels) of its parts, in order
     cell: edges of a voxel [Mpc/h], one an axis
-    periodic: whether each example is a whole periodic box
+    around: the axes along which each example is a whole sample that goes on behind its end
     shift, spread: (B, C); where the transform is the identity, physical = normalised * spread + shift
     """
 
     quantities: tuple[tuple[str, int], ...]
     cell: tuple[float, ...]
-    periodic: bool
+    around: tuple[bool, ...]
     shift: Tensor
     spread: Tensor
+
+    @property
+    def periodic(self) -> bool:
+        """Whether each example is a whole periodic box."""
+        return all(self.around)
 
     def channels(self, quantity: str) -> slice:
         """The channels of the one part that is a `quantity`; raises ConfigError if it is not one."""

@@ -31,7 +31,7 @@ def spectral(
 
     Shells are as wide as the fundamental frequency of the longest axis, from the first to the Nyquist frequency of
     every axis, as `physics.spectra` has them; w = (k / k_0)^slope, its mean over the shells being 1. Crops that are no
-    whole periodic boxes lose their mean and are tapered by a Hann window on each axis.
+    whole periodic boxes lose their mean and are tapered by a Hann window on each axis that does not go on.
 
     Options:
         k_min: least wave number of a shell's lower edge [h/Mpc]
@@ -39,24 +39,25 @@ def spectral(
     """
     prediction, target = pair(prediction, target)
     *modes, weight = _shells(tuple(target.shape[2:]), tuple(frame.cell), k_min, slope, target.device)
-    ours, truth = (_power(field, *modes, frame.periodic).log() for field in (prediction, target))
+    ours, truth = (_power(field, *modes, frame.around).log() for field in (prediction, target))
     return ((ours - truth).square() * weight.to(target.dtype)).mean()
 
 
-def _power(field: Tensor, index: Tensor, twice: Tensor, count: int, periodic: bool) -> Tensor:
+def _power(field: Tensor, index: Tensor, twice: Tensor, count: int, around: tuple[bool, ...]) -> Tensor:
     """Sums of |d_k|^2 over the modes of each shell, (B C, shells)."""
     field = field.flatten(0, 1)
     axes = tuple(range(1, field.ndim))
-    if not periodic:
-        field = (field - field.mean(axes, keepdim=True)) * _window(tuple(field.shape[1:]), field.dtype, field.device)
+    if not all(around):
+        window = _window(tuple(field.shape[1:]), around, field.dtype, field.device)
+        field = (field - field.mean(axes, keepdim=True)) * window
     modes = torch.view_as_real(torch.fft.rfftn(field, dim=axes)).square().sum(-1).flatten(1)
     sums = binned(modes * twice, index, count + 1)[:, :count]
     return sums.clamp(min=torch.finfo(sums.dtype).tiny)
 
 
 @lru_cache(maxsize=2)
-def _window(space: tuple[int, ...], kind: torch.dtype, device: torch.device) -> Tensor:
-    return torch.from_numpy(taper(space)).to(device, kind)
+def _window(space: tuple[int, ...], around: tuple[bool, ...], kind: torch.dtype, device: torch.device) -> Tensor:
+    return torch.from_numpy(taper(space, around)).to(device, kind)
 
 
 @lru_cache(maxsize=2)

@@ -19,19 +19,19 @@ def compare(
     prediction: np.ndarray,
     truth: np.ndarray,
     box_size: tuple[float, ...],
-    periodic: bool,
+    around: tuple[bool, ...],
     quantities: Iterable[tuple[str, int]],
     metrics: Mapping[str, Mapping],
 ) -> list[tuple[str, str, float | None, float]]:
     """(field, metric, x, value) of every metric (name -> options) on every part of `prediction` (C, *space).
 
     `quantities` are the (quantity, channels) of the parts in turn. A scalar part is called "field", others by their
-    quantity, a second one of a name "field_2". In periodic boxes a displacement is judged once more as the "density"
-    to which it moves a lattice of particles. A metric skips what is undefined.
+    quantity, a second one of a name "field_2". In boxes that go `around` along all axes a displacement is judged once
+    more as the "density" to which it moves a lattice of particles. A metric skips what is undefined.
     Raises DataError when shapes differ, a value is not finite, or a metric gives one that is not.
     """
     rows = []
-    for comparison in _parts(prediction, truth, tuple(box_size), periodic, list(quantities)):
+    for comparison in _parts(prediction, truth, tuple(box_size), around, list(quantities)):
         for name, options in metrics.items():
             for metric, x, value in registry.load("metric", name)(comparison, **options):
                 x, value = None if x is None else float(x), float(value)
@@ -41,7 +41,7 @@ def compare(
 
 
 def _parts(
-    prediction: np.ndarray, truth: np.ndarray, box_size: tuple[float, ...], periodic: bool, quantities: list
+    prediction: np.ndarray, truth: np.ndarray, box_size: tuple[float, ...], around: tuple[bool, ...], quantities: list
 ) -> Iterator[Comparison]:
     if not len(prediction) == len(truth) == sum(channels for _, channels in quantities):
         raise DataError(f"prediction of {len(prediction)} channels, truth of {len(truth)}; expected {quantities}")
@@ -51,8 +51,8 @@ def _parts(
         pair = prediction[part], truth[part]
         seen[quantity] += 1
         suffix = f"_{seen[quantity]}" if seen[quantity] > 1 else ""
-        yield Comparison(*pair, box_size, NAMES.get(quantity, quantity) + suffix, periodic)
-        if quantity == "displacement" and periodic:
+        yield Comparison(*pair, box_size, NAMES.get(quantity, quantity) + suffix, around)
+        if quantity == "displacement" and all(around):
             yield Comparison.of_displacement(*pair, box_size, "density" + suffix)
 
 

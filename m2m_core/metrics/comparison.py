@@ -17,7 +17,8 @@ class Comparison:
     """`prediction` and `truth`, (C, *space), in a box of `box_size` [Mpc/h] per axis.
 
     `field` says what they are: "displacement" [Mpc/h], "density" (overdensity, C = 1), or any other name.
-    `displacements` are what densities were painted from; spectra are then interlaced and free of the window.
+    `around` says along which axes the box goes on, all unless given. `displacements` are what densities were painted
+    from; spectra are then interlaced and free of the window.
     Raises DataError when the shapes differ, or a value is not finite.
     """
 
@@ -25,7 +26,7 @@ class Comparison:
     truth: np.ndarray
     box_size: tuple[float, ...]
     field: str
-    periodic: bool = True
+    around: tuple[bool, ...] | None = None
     displacements: tuple[np.ndarray, np.ndarray] | None = None
 
     def __post_init__(self) -> None:
@@ -49,17 +50,24 @@ class Comparison:
         return cls(*painted, box_size, field, displacements=pair)
 
     @property
+    def periodic(self) -> bool:
+        """Whether the box goes on along all axes."""
+        return self.around is None or all(self.around)
+
+    @property
     def is_density(self) -> bool:
         """Whether the values are overdensities, never below -1."""
         return self.field == "density" or self.displacements is not None
 
     @cached_property
     def spectra(self) -> estimate.Spectra:
-        """Spectra with a = prediction, b = truth; boxes that are not periodic are tapered."""
+        """Spectra with a = prediction, b = truth; tapered along axes on which the box does not go on."""
         if self.displacements is not None:
             return estimate.density_spectra(*self.displacements, self.box_size)
-        compute = estimate.spectra if self.periodic else estimate.tapered_spectra
-        return compute(self.prediction, self.truth, self.box_size)
+        pair = self.prediction, self.truth
+        if self.around is None or self.periodic:
+            return estimate.spectra(*pair, self.box_size)
+        return estimate.tapered_spectra(*pair, self.box_size, self.around)
 
 
 def _refuse_nonfinite(where: str, values: np.ndarray) -> None:

@@ -50,13 +50,14 @@ def one_point(
 
 
 def _smoothed(field: np.ndarray, comparison: Comparison, radius: float, shape: str) -> np.ndarray:
-    """`field` smoothed; where the box does not repeat, without the margin that saw the opposite face."""
+    """`field` smoothed; along axes on which the box does not repeat, without the margin that saw the opposite face."""
     smoothed = smooth(field, comparison.box_size, radius, shape)
-    if comparison.periodic:
+    if comparison.around is None or comparison.periodic:
         return smoothed
     reach = radius if shape == "top_hat" else 3 * radius
     cells = [length / n for length, n in zip(comparison.box_size, field.shape[1:], strict=True)]
-    margins = [min(math.ceil(reach / cell), n // 2 + 1) for cell, n in zip(cells, field.shape[1:], strict=True)]
+    known = zip(cells, field.shape[1:], comparison.around, strict=True)
+    margins = [0 if goes_on else min(math.ceil(reach / cell), n // 2 + 1) for cell, n, goes_on in known]
     return smoothed[(slice(None), *(slice(m, n - m) for m, n in zip(margins, field.shape[1:], strict=True)))]
 
 

@@ -9,7 +9,7 @@ Memory: one FFT a field at a time (its own size), slabs of about 1 MiB, and a ca
 of a float32 field. `scipy.fft.set_workers` sets the threads.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -66,21 +66,26 @@ def spectra(a: np.ndarray, b: np.ndarray, box_size: tuple[float, ...]) -> Spectr
     return _spectra(((_modes(x), _modes(y)) for x, y in zip(a, b, strict=True)), a.shape[1:], box_size)
 
 
-def tapered_spectra(a: np.ndarray, b: np.ndarray, box_size: tuple[float, ...]) -> Spectra:
-    """The same for fields that do not repeat: mean removed, Hann taper, power divided by the mean squared taper.
+def tapered_spectra(a: np.ndarray, b: np.ndarray, box_size: tuple[float, ...], around: Sequence[bool]) -> Spectra:
+    """The same for fields that repeat along the axes `around` alone: mean removed, a Hann taper along all others.
 
-    Without a taper the jump between opposite faces adds tens of percent to red spectra. Shells below about three
-    fundamental frequencies stay biased.
+    Power is divided by the mean squared taper. Without one the jump between opposite faces adds tens of percent to red
+    spectra; along an axis that goes on it would only mix shells. Shells below about three fundamental frequencies of
+    the tapered axes stay biased.
     """
     a, b = _components(a, box_size), _components(b, box_size)
-    weight = taper(a.shape[1:])
+    weight = taper(a.shape[1:], around)
     weight /= np.sqrt(np.mean(weight**2))
     return spectra(*(_levelled(field) * weight.astype(field.dtype) for field in (a, b)), box_size)
 
 
-def taper(shape: tuple[int, ...]) -> np.ndarray:
-    """Product of Hann windows sin^2(pi (i + 1/2) / n), one an axis; (*shape) float64, axes of one cell left alone."""
-    axes = [np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2 for n in shape]
+def taper(shape: tuple[int, ...], around: Sequence[bool]) -> np.ndarray:
+    """Product of Hann windows sin^2(pi (i + 1/2) / n), one an axis that does not go `around`; (*shape) float64.
+
+    Axes of one cell are left alone.
+    """
+    known = zip(shape, around, strict=True)
+    axes = [np.ones(n) if goes_on else np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2 for n, goes_on in known]
     return _outer(axes, np.multiply)
 
 

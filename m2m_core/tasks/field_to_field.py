@@ -52,7 +52,7 @@ class FieldToField(Supervised):
         return models.geometry_of(options.pop("name"), options)
 
     def _place(self) -> tuple[Any, ...]:
-        """Of the `Frame` of a batch what all share: quantities, cell, periodic; raises DataError on different cells."""
+        """Of the `Frame` of a batch what all share: quantities, cell, around; raises DataError on different cells."""
         samples = self.study.catalogue.samples
         cells = {s.id: cell(s, "target") for s in (samples if self.loss.wants_frame else samples[:1])}
         first, edges = next(iter(cells.items()))
@@ -60,7 +60,8 @@ class FieldToField(Supervised):
             text = f"sample {odd[0]!r} has voxels of {cells[odd[0]]} Mpc/h, {first!r} of {edges}"
             raise DataError(f"loss: {text}; expected equal ones for derivatives, spectra and densities")
         boxes = self.study.crops.whole and self.study.crops.learnt == self.study.crops.size
-        return samples[0].quantities("target"), edges, boxes and all(s.periodic for s in samples)
+        around = tuple(boxes and all(axis) for axis in zip(*(s.around for s in samples), strict=True))
+        return samples[0].quantities("target"), edges, around
 
     def _target(self) -> losses.Target:
         """What a loss may ask of the target."""
@@ -223,7 +224,7 @@ class FieldToField(Supervised):
             field = _as_fine(self.fields.whole(sample, name), sample)
             sources[name] = np.where(np.isfinite(field), field, truth) if self.masked else field
         metrics = {m["name"]: {k: v for k, v in m.items() if k != "name"} for m in self.settings["evaluation"]}
-        known = sample.box_size, sample.periodic, sample.quantities("target"), metrics
+        known = sample.box_size, sample.around, sample.quantities("target"), metrics
         unknown = ~np.isfinite(truth)
         if unknown.any():
             truth, sources = np.where(unknown, 0, truth), {k: np.where(unknown, 0, v) for k, v in sources.items()}

@@ -12,6 +12,7 @@ from m2m_core.metrics.table import Row
 
 MSE = {"mean_square_error": {}}
 BOX = (16.0, 16.0, 16.0)
+AROUND = (True,) * 3
 HEADER = "sample,source,field,metric,x,value\n"
 
 
@@ -26,7 +27,7 @@ def names(rows: list) -> list[str]:
 def test_parts_are_judged_one_by_one():
     truth, prediction = noise(5), noise(5)
     prediction[3] += 2.0
-    rows = compare(prediction, truth, BOX, True, [("displacement", 3), ("scalar", 1), ("scalar", 1)], MSE)
+    rows = compare(prediction, truth, BOX, AROUND, [("displacement", 3), ("scalar", 1), ("scalar", 1)], MSE)
     mse = {field: value for field, metric, _, value in rows if metric == "mse"}
     assert names(rows) == ["displacement", "density", "field", "field_2"]
     assert mse["displacement"] == mse["density"] == mse["field_2"] == 0
@@ -34,13 +35,14 @@ def test_parts_are_judged_one_by_one():
 
 
 def test_open_boxes_have_no_density():
-    rows = compare(noise(3), noise(3), BOX, False, [("displacement", 3)], MSE)
-    assert names(rows) == ["displacement"]
+    for around in (False, False, False), (True, True, False):
+        rows = compare(noise(3), noise(3), BOX, around, [("displacement", 3)], MSE)
+        assert names(rows) == ["displacement"]
 
 
 def test_every_metric_gets_its_options():
     metrics = {"one_point": {"bins": 7}, "power_spectrum": {}, "cross_correlation": {}}
-    rows = compare(noise(3), noise(3, 1), BOX, True, [("vector", 3)], metrics)
+    rows = compare(noise(3), noise(3, 1), BOX, AROUND, [("vector", 3)], metrics)
     assert names(rows) == ["vector"]
     assert sum(metric == "pdf" for _, metric, _, _ in rows) == 7
     assert {"transfer", "cross_correlation", "modes"} <= {metric for _, metric, _, _ in rows}
@@ -49,7 +51,7 @@ def test_every_metric_gets_its_options():
 
 def test_perfect_displacement_is_a_perfect_density():
     metrics = {"power_spectrum": {}, "cross_correlation": {}}
-    rows = compare(noise(3), noise(3), BOX, True, [("displacement", 3)], metrics)
+    rows = compare(noise(3), noise(3), BOX, AROUND, [("displacement", 3)], metrics)
     found = {(field, metric): value for field, metric, _, value in rows}
     assert found["density", "transfer"] == found["displacement", "transfer"] == 1
     assert found["density", "cross_correlation"] == pytest.approx(1, abs=1e-12)
@@ -57,18 +59,18 @@ def test_perfect_displacement_is_a_perfect_density():
 
 def test_complaints():
     with pytest.raises(ConfigError, match="did you mean 'power_spectrum'"):
-        compare(noise(1), noise(1), BOX, True, [("scalar", 1)], {"power_spectra": {}})
+        compare(noise(1), noise(1), BOX, AROUND, [("scalar", 1)], {"power_spectra": {}})
     with pytest.raises(DataError, match="prediction of 3 channels, truth of 4"):
-        compare(noise(3), noise(4), BOX, True, [("scalar", 4)], MSE)
+        compare(noise(3), noise(4), BOX, AROUND, [("scalar", 4)], MSE)
     broken = np.where(np.arange(8) == 5, np.nan, noise(1))
     with pytest.raises(DataError, match="field: prediction: 64 of 512 values"):
-        compare(broken, noise(1), BOX, True, [("scalar", 1)], MSE)
+        compare(broken, noise(1), BOX, AROUND, [("scalar", 1)], MSE)
 
 
 def test_values_that_are_not_finite_are_refused(monkeypatch):
     monkeypatch.setattr(registry, "load", lambda kind, name: lambda comparison: [("odd", 0.1, np.nan)])
     with pytest.raises(DataError, match="metric mine of field: odd: value nan at x = 0.1"):
-        compare(noise(1), noise(1), BOX, True, [("scalar", 1)], {"mine": {}})
+        compare(noise(1), noise(1), BOX, AROUND, [("scalar", 1)], {"mine": {}})
 
 
 # ---- the table

@@ -33,7 +33,8 @@ def values(name: str, metric: str, comparison: Comparison, **options) -> np.ndar
 
 
 def field(prediction: np.ndarray, truth: np.ndarray, periodic: bool = True, name: str = "field") -> Comparison:
-    return Comparison(prediction, truth, tuple(2.0 * n for n in truth.shape[1:]), name, periodic)
+    edges = truth.shape[1:]
+    return Comparison(prediction, truth, tuple(2.0 * n for n in edges), name, (periodic,) * len(edges))
 
 
 def fields(shape: tuple[int, ...]) -> list[np.ndarray]:
@@ -53,7 +54,7 @@ def test_every_value_is_finite_and_the_arrays_are_left_alone(name, shape, box_si
         for truth in pool:
             before = prediction.copy(), truth.copy()
             with np.errstate(all="raise", under="ignore"):
-                table = judge(name, Comparison(prediction, truth, box_size, "field", periodic))
+                table = judge(name, Comparison(prediction, truth, box_size, "field", (periodic,) * len(box_size)))
             for x, value in ((x, value) for rows in table.values() for x, value in rows.items()):
                 assert np.isfinite(float(value)) and (x is None or np.isfinite(float(x)))
             assert (prediction == before[0]).all() and (truth == before[1]).all()
@@ -256,10 +257,22 @@ def test_density_spectra_are_interlaced_but_cells_are_plain():
     assert painted.spectra.power_a[-1] > 1.5 * plain.spectra.power_a[-1]  # the window is divided out
 
 
-def test_boxes_that_do_not_repeat_are_tapered():
+def test_boxes_are_tapered_along_the_axes_on_which_they_do_not_repeat():
     ramp = np.indices((32, 32))[0][None] + 0.1 * noise((1, 32, 32))
-    periodic, tapered = field(ramp, ramp), field(ramp, ramp, periodic=False)
-    assert tapered.spectra.power_a[6] < 0.1 * periodic.spectra.power_a[6]
+    power = {
+        around: Comparison(ramp, ramp, (64.0, 64.0), "field", around).spectra.power_a[6]
+        for around in ((True, True), (False, False), (False, True), (True, False))
+    }
+    assert max(power[False, False], power[False, True]) < 0.1 * min(power[True, True], power[True, False])
+
+
+def test_smoothing_cuts_a_margin_off_the_open_faces_alone():
+    flat = np.zeros((1, 16, 16), np.float32)
+    spike = flat.copy()
+    spike[0, :, 0] = 256.0  # on an open face of the second axis: all that it reaches is cut off
+    pair, around_one = (spike, flat, (16.0, 16.0), "field"), {"smoothing": 1.0, "filter": "gaussian"}
+    assert judge("one_point", Comparison(*pair, (True, False)), **around_one)["wasserstein"][None] < 1.0
+    assert judge("one_point", Comparison(*pair, (False, True)), **around_one)["wasserstein"][None] > 10.0
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -18,12 +18,13 @@ def frame_of(field, quantities=None, cell=2.0, periodic=True, shift=0.0, spread=
     examples, channels, *space = field.shape
     cell = cell if isinstance(cell, tuple) else (cell,) * len(space)
     constants = [torch.as_tensor(c).expand(examples, channels).clone() for c in (shift, spread)]
-    return Frame(quantities or (("displacement", channels),), cell, periodic, *constants)
+    around = (periodic,) * len(space) if isinstance(periodic, bool) else periodic
+    return Frame(quantities or (("displacement", channels),), cell, around, *constants)
 
 
 def part_of(frame, examples):
     """The frame of some examples of a batch."""
-    return Frame(frame.quantities, frame.cell, frame.periodic, frame.shift[examples], frame.spread[examples])
+    return Frame(frame.quantities, frame.cell, frame.around, frame.shift[examples], frame.spread[examples])
 
 
 def computed(name, prediction, target, frame=None, **options):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from m2m_core.errors import ConfigError
+from m2m_core.metrics import Comparison
 from m2m_core.physics import spectra
 from m2m_core.physics.assignment import density, paint
 from tests.losses.frames import computed, frame_of, random
@@ -44,20 +45,24 @@ def test_a_crop_has_no_gradient_across_its_edge():
     zero = torch.zeros_like(ramp)
     assert computed("gradient", ramp, zero, frame_of(ramp, periodic=False)).item() == pytest.approx(0.5)
     assert computed("gradient", ramp, zero, frame_of(ramp)).item() == pytest.approx((7 + 49) / 8 / 2)
+    steps = [
+        computed("gradient", ramp, zero, frame_of(ramp, periodic=p)).item() for p in ((True, False), (False, True))
+    ]
+    assert steps == pytest.approx([0.5, (7 + 49) / 8 / 2])
 
 
 # ---- spectra
 
 
 @pytest.mark.parametrize("space", [(16, 16), (12, 16, 10), (9, 8, 8)])
-@pytest.mark.parametrize("periodic", [True, False])
-def test_spectra_are_those_of_the_evaluation(space, periodic):
+@pytest.mark.parametrize("goes_on", [(True, True), (False, False), (False, True)])
+def test_spectra_are_those_of_the_evaluation(space, goes_on):
     x, t = random(1, 1, *space).double(), 2.0 * random(1, 1, *space, seed=1).double()
     box = tuple(2.0 * n for n in space)
-    function = spectra.spectra if periodic else spectra.tapered_spectra
-    found = function(x[0, 0].numpy(), t[0, 0].numpy(), box)
+    around = (*goes_on, True)[: len(space)]
+    found = Comparison(x[0].numpy(), t[0].numpy(), box, "field", around).spectra
     expected = np.mean(np.log(found.power_a / found.power_b) ** 2)
-    assert computed("spectral", x, t, frame_of(x, periodic=periodic)).item() == pytest.approx(expected, rel=1e-9)
+    assert computed("spectral", x, t, frame_of(x, periodic=around)).item() == pytest.approx(expected, rel=1e-9)
     assert len(found.k) > 2
 
 

@@ -335,24 +335,59 @@ def test_large_scale_density_follows_linear_theory():
     assert found.power_a[0] == pytest.approx(expected, rel=1e-3)
 
 
-# ---- boxes that do not repeat
+# ---- boxes that do not repeat, or along some axes alone
 
 
-def test_taper_is_a_product_of_hann_windows():
-    window = spectra.taper((8, 1, 5))
+def test_taper_is_a_product_of_hann_windows_of_the_axes_that_end():
+    hann = np.sin(np.pi * (np.arange(8) + 0.5) / 8) ** 2
+    window = spectra.taper((8, 1, 5), (False,) * 3)
     assert window.shape == (8, 1, 5)
-    assert window[:, 0, 2] == pytest.approx(np.sin(np.pi * (np.arange(8) + 0.5) / 8) ** 2)
+    assert window[:, 0, 2] == pytest.approx(hann)
+    assert spectra.taper((8, 3), (False, True)) == pytest.approx(np.outer(hann, np.ones(3)))
 
 
-def test_taper_recovers_white_noise_and_ignores_ramps():
+@pytest.mark.parametrize("around", [(False, False, False), (False, True, True)])
+def test_taper_recovers_white_noise_and_ignores_ramps(around):
     """Tapered white noise keeps its level; a ramp, whose faces do not meet, adds no more than its lowest shells."""
     shape, box_size = (32, 32, 32), (64.0,) * 3
+
+    def tapered(field):
+        return spectra.tapered_spectra(field, field, box_size, around)
+
     field = noise(shape)
-    level = spectra.tapered_spectra(field, field, box_size)
+    level = tapered(field)
     assert np.average(level.power_a[3:], weights=level.modes[3:]) == pytest.approx(8.0, rel=0.05)
     ramp = field + np.indices(shape)[0]
-    tapered, bare = spectra.tapered_spectra(ramp, ramp, box_size), spectra.spectra(ramp, ramp, box_size)
-    raised = spectra.tapered_spectra(field + 100, field + 100, box_size)
-    assert raised.power_a == pytest.approx(level.power_a, rel=1e-9)
-    assert tapered.power_a[6:] == pytest.approx(level.power_a[6:], rel=0.05)
-    assert bare.power_a[6] > 1.2 * level.power_a[6]
+    assert tapered(field + 100).power_a == pytest.approx(level.power_a, rel=1e-9)
+    assert tapered(ramp).power_a[6:] == pytest.approx(level.power_a[6:], rel=0.05)
+    assert spectra.spectra(ramp, ramp, box_size).power_a[6] > 1.2 * level.power_a[6]
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_wave_along_an_axis_that_goes_on_keeps_to_its_shell(axis):
+    """Its power V A^2 / 4 at +k and -k; the open third axis spreads it to waves of the same shell alone."""
+    shape, box_size = (16, 20, 12), (40.0,) * 3
+    wave = 3.0 * np.cos(2 * np.pi * 4 * np.indices(shape)[axis] / shape[axis] + 0.3)
+    found = spectra.tapered_spectra(wave, wave, box_size, (True, True, False))
+    assert found.power_a[3] * found.modes[3] == pytest.approx(2 * 40.0**3 * 9.0 / 4)
+    assert np.delete(found.power_a, 3).max() < 1e-20 * found.power_a[3]
+    everywhere = spectra.tapered_spectra(wave, wave, box_size, (False,) * 3)
+    assert everywhere.power_a[2] > 0.1 * found.power_a[3]
+
+
+def test_the_power_of_a_gaussian_field_that_is_cut_along_one_axis():
+    """Halves of periodic red fields, P = k^-2: the axis that goes on needs no taper, and is more right without."""
+    length, n = 100.0, 32
+    waves = np.meshgrid(np.fft.fftfreq(n, 1 / n), np.fft.fftfreq(2 * n, 1 / n), indexing="ij")
+    k = 2 * np.pi / length * np.hypot(*waves)
+    k[0, 0] = np.inf
+    modes = np.fft.fft2(noise((800, n, 2 * n))) / k * n / length
+    halves = np.fft.ifft2(modes).real[:, :, :n]
+    errors = {}
+    for around in ((True, False), (False, False), (True, True)):
+        found = [spectra.tapered_spectra(half, half, (length,) * 2, around) for half in halves]
+        power = np.mean([one.power_a for one in found], axis=0)
+        errors[around] = np.abs(power * found[0].k ** 2 - 1)
+    assert errors[True, False][4:].max() < 0.04
+    assert errors[True, False][:3].sum() < 0.6 * errors[False, False][:3].sum()
+    assert errors[True, True][4:].mean() > 3 * errors[True, False][4:].mean()
