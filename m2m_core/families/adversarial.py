@@ -1,5 +1,7 @@
 """What adversarial training asks beside what its generator does: crops that the discriminator takes, time to begin."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +34,17 @@ def _check_discriminator(experiment: Experiment) -> None:
         return
     size = experiment.crops.size
     edges = geometry.writes(size if isinstance(size, list) else [size])
-    models.patches_of(name, task["discriminator"]).core(edges, f"task.discriminator: {name}")
+    patches = models.patches_of(name, task["discriminator"])
+    core = patches.core(edges, f"task.discriminator: {name}")
+    _check_batch(experiment.model_dump(), [edge + patches.normalised for edge in core])
+
+
+def _check_batch(settings: dict[str, Any], edges: Sequence[int]) -> None:
+    """Two values a channel for a batch normalisation that measures maps of `edges`; whose last batch may be shorter."""
+    normalised = settings["task"]["discriminator"].get("normalization") == "batch"
+    if normalised and settings["training"]["batch_size"] * math.prod(edges) == 1:
+        why = "of which batch normalisation in task.discriminator gets one value a channel"
+        raise ConfigError(f"training.batch_size: 1, {why}; expected 2, larger crops, or normalization group or none")
 
 
 def _check_schedule(settings: dict[str, Any]) -> None:

@@ -163,9 +163,11 @@ class Patches:
     """What a discriminator looks at: each layer loses voxels of an axis and keeps one of `stride`, the rest is cut.
 
     layers: (voxels lost, stride) of each
+    normalised: edge of the smallest map that a normalisation measures, less that of the map of values
     """
 
     layers: tuple[tuple[int, int], ...]
+    normalised: int = 0
 
     @property
     def least(self) -> int:

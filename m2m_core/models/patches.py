@@ -11,7 +11,7 @@ __all__ = ["patchgan", "patchgan42", "stylegan2_discriminator"]
 @register("patches", "patchgan")
 def patchgan() -> Patches:
     """Patches of 9 voxels, one for every voxel."""
-    return Patches(((8, 1),))
+    return Patches(((8, 1),), normalised=2)
 
 
 @register("patches", "patchgan42")

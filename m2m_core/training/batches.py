@@ -59,6 +59,11 @@ class Batches(torch.utils.data.Dataset):
         count = len(self.members(step)[1])
         return [(FIT, step * self.accumulate + n) for n in range(-(-count // self.batch_size))]
 
+    @property
+    def fewest(self) -> int:
+        """Examples of the smallest batch, which ends an epoch."""
+        return self.order.count % self.batch_size or self.batch_size
+
     def _batch(self, number: int) -> tuple[int, np.ndarray]:
         """Epoch and examples of a batch to fit."""
         step, place = divmod(number, self.accumulate)

@@ -23,7 +23,7 @@ from .batches import Batches, Key, stream
 from .best import Best, Weights
 from .distributed import Alone, Member
 from .divergence import anomalies, diverged
-from .networks import compilation, prepare
+from .networks import compilation, prepare, refuse_single_values
 from .order import Order
 from .rates import Rates
 from .recording import Recorder, averaged, gradient_norms
@@ -110,6 +110,8 @@ class Loop:
         for module in task.modules.values():
             module.to(self.device)
         prepare(task.modules, self.settings, self.group)
+        if self.source.fewest == 1 and not self.settings["compile"]:
+            refuse_single_values(task.modules)
         self.descent = self._descent()
         self.rates = self._rates(settings["schedule"])
         self.average = averaging(self._modelling(), self.settings, self.per_epoch)

@@ -10,11 +10,11 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from ..errors import RunError
+from ..errors import ConfigError, RunError
 from .distributed import Member
 from .synchronised import synchronise
 
-__all__ = ["compilation", "prepare", "recompute"]
+__all__ = ["compilation", "prepare", "recompute", "refuse_single_values"]
 
 LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}  # of the weights for images and for boxes
 
@@ -37,6 +37,29 @@ def _lay_out(network: nn.Module) -> None:
     for parameter in network.parameters():
         if parameter.ndim in LAYOUTS:
             parameter.data = parameter.data.contiguous(memory_format=LAYOUTS[parameter.ndim])
+
+
+def refuse_single_values(modules: Mapping[str, nn.Module]) -> None:
+    """Where a batch may have one example: ConfigError when a batch normalisation first gets one value a channel of it.
+
+    That is while the first batch of its network is computed, not where the short batch of an epoch ends it.
+    """
+    for name, module in modules.items():
+        for norm in (m for m in module.modules() if isinstance(m, _BatchNorm)):
+            handles: list[Any] = []
+            handles.append(norm.register_forward_pre_hook(partial(_refuse_single_value, name, handles)))
+
+
+def _refuse_single_value(name: str, handles: list[Any], norm: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+    """A hook that is called once while the network trains."""
+    if not norm.training:
+        return
+    handles.pop().remove()
+    if inputs[0][0, 0].numel() == 1:
+        text = f"a batch of one example, of which batch normalisation in {name} gets one value a channel"
+        raise ConfigError(
+            f"training.batch_size: {text}; expected no such batch, larger crops, or another normalization"
+        )
 
 
 @contextlib.contextmanager

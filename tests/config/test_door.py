@@ -120,6 +120,25 @@ def test_crops_of_files_are_checked_against_the_model(size, fits):
             check("results", "x", raw)
 
 
+@pytest.mark.parametrize(
+    "judge, size, batch, fits",
+    [("patchgan42", 22, 1, False), ("patchgan42", 22, 2, True), ("patchgan42", 30, 1, True), ("patchgan", 10, 1, True)],
+)
+def test_a_batch_normalisation_gets_two_values_a_channel(judge, size, batch, fits):
+    chosen = SUPER | {
+        "crops": {"size": size}, "model": {"name": "vnet", "depth": 1, "padding": "zero"},
+        "task": {"name": "adversarial", "discriminator": judge}, "training": {"batch_size": batch},
+    }  # fmt: skip
+    raw = changed(f"{D}/source", FILES)
+    if fits:
+        check(E, chosen, raw)
+        return
+    with pytest.raises(ConfigError) as caught:
+        check(E, chosen, raw)
+    line = "experiments.vnet.training.batch_size: 1, of which batch normalisation in task.discriminator gets one value"
+    assert str(caught.value) == f"{line} a channel; expected 2, larger crops, or normalization group or none"
+
+
 def test_lists_of_ids_may_not_overlap_whatever_the_files():
     raw = changed(f"{D}/folds", {"given": [["a"], ["a", "b"]]}, changed(f"{D}/source", FILES))
     with pytest.raises(ConfigError, match="datasets.nbody.folds: in more than one place: 'a'"):

@@ -100,7 +100,7 @@ def test_half_open_boxes_are_read_and_predicted_as_what_they_are(tmp_path, perio
     catalogue = fields(tmp_path, 3, (24, 26), {"input": 1, "target": 1}, periodic=periodic)
     task = task_of(catalogue, crops={"size": 4}, model=VALID, training={"augment": KINDS}, normalize=RAW)
     network, sample = task.modules["model"].eval(), task.samples().predict[0]
-    assert not task.place[2] and sample.around == tuple(periodic)
+    assert task.place[2] == (False, False) and sample.around == tuple(periodic)
     box = np.load(sample.parts("input")[0].file)
     for axis, goes_on in enumerate(periodic, 1):
         width = [(8, 8) if a == axis else (0, 0) for a in range(3)]

@@ -17,6 +17,14 @@ from tests.training.toys import VALIDATION, Scored, Toy, in_child, train
 torch.set_num_threads(1)
 
 
+def test_a_short_batch_of_which_batch_normalisation_gets_one_value_is_refused_before_the_first_update(tmp_path):
+    steps = []
+    with pytest.raises(ConfigError, match="^training.batch_size: a batch of one example, of which batch normalisation"):
+        train(tmp_path, Toy(fit=7), on_step=lambda *now: steps.append(now))
+    assert not steps
+    assert train(tmp_path / "whole", Toy(fit=6)).worked
+
+
 @pytest.mark.parametrize("every", [1, 100])
 def test_a_loss_that_is_not_finite(tmp_path, every):
     train(tmp_path, epochs=2, save_steps=every)
