@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from . import registry
 from .blending import admit
-from .config import Config
+from .config import Config, Experiment
 from .config.predictions import PART, Prediction
 from .crops import Crops, per_axis
 from .data.catalogue import Catalogue, Sample
@@ -19,7 +20,7 @@ from .files import write_text
 from .models import Geometry, geometry_of
 from .wording import hint, shown
 
-__all__ = ["admit_samples", "check", "fits", "refuse_own"]
+__all__ = ["admit_samples", "check", "check_draws", "fits", "refuse_own"]
 
 COLUMNS = ("sample", "voxels", "cell", "trained_cell", "tile")  # cells in Mpc/h
 
@@ -39,6 +40,16 @@ def check(config: Config) -> None:
         _check_write(config, chosen, where)
         if chosen.dataset is not None:
             _check_dataset(config, chosen, f"{where}.dataset")
+            check_draws(config.experiments[chosen.experiment], chosen.draws or 1, f"{where}.draws")
+
+
+def check_draws(experiment: Experiment, draws: int, where: str) -> None:
+    """Several predictions of a sample by a model of this package that takes noise; raises ConfigError."""
+    options: Any = dict(experiment.model)
+    name, known = options["name"], registry.entries("geometry")
+    if draws > 1 and name in known and not known[name].is_plugin and not geometry_of(name, options).noise:
+        text = f"{draws}, but model.name {shown(name)} takes no noise and predicts the same each time"
+        raise ConfigError(f"{where}: {text}; expected 1, or a generator such as stylegan2_generator")
 
 
 def _check_folds(config: Config, chosen: Prediction, where: str) -> None:

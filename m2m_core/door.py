@@ -70,6 +70,7 @@ def check(config: Config) -> Config:
             _check_weights(experiment.training)
             _check_tracking(experiment)
             _check_styles(experiment, config.datasets[experiment.dataset])
+            admission.check_draws(experiment, experiment.inference.draws, "inference.draws")
             _check_precision(experiment.training)
             _check_parts(experiment, config.datasets[experiment.dataset])
             _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])

@@ -18,7 +18,8 @@ __all__ = ["evaluate"]
 def evaluate(settings: Mapping[str, Any], files: Any, output: str, fold: int, job: Any) -> str:
     """Write `evaluation.csv`: rows (sample, source, field, metric, x, value) of the held-out samples of `fold`.
 
-    Time grows with samples and voxels; memory with a few whole samples. Returns a line about the result. Raises
+    Where several were drawn of each sample, rows of what they say together follow, see `metrics.draws`. Time grows with
+    samples, voxels and draws; memory with a few whole samples. Returns a line about the result. Raises
     DataError before the first is read when a prediction is missing, of an unknown sample, or of another shape or model.
     """
     torch.set_num_threads(job.threads)
@@ -33,6 +34,9 @@ def evaluate(settings: Mapping[str, Any], files: Any, output: str, fold: int, jo
         for n, sample in enumerate(samples, 1):
             prediction = predictions.read(files.predictions, sample.id)
             rows += [(sample.id, *row) for row in task.evaluate(prediction, sample)]
+            with predictions.opened(files.predictions) as file:
+                if len(draws := predictions.draws(file, sample.id)) > 1:
+                    rows += [(sample.id, *row) for row in task.evaluate_draws(draws, sample)]
             job.say(f"sample {sample.id} ({n} of {len(samples)})")
     table.write(output, rows)
     return f"{len(samples)} samples, {len(rows)} rows"

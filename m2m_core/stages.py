@@ -168,7 +168,8 @@ class Stages:
     def prediction(self, prediction: str) -> dict[str, Any]:
         """How new samples are predicted by one model: as the held-out ones of its experiment."""
         chosen = self.config.predictions[prediction]
-        keys = {"inference": self._of(chosen.experiment).inference.model_dump()}
+        inference = self._of(chosen.experiment).inference.model_dump()
+        keys = {"inference": {**inference, "draws": chosen.draws or inference["draws"]}}
         code = [*self._code(chosen.experiment, ("task", "model", "geometry")), *self._readers(chosen.dataset)]
         return self._with_code(keys, "m2m_core.inference.stage", *dict.fromkeys(code))
 
@@ -188,6 +189,10 @@ class Stages:
         """The folds whose models predict."""
         chosen = self.config.predictions[prediction]
         return sorted(chosen.folds or self.folds(chosen.experiment))
+
+    def is_ensemble(self, prediction: str) -> bool:
+        """Whether several predictions are made of each sample: by several models, or with noise of their own."""
+        return len(self.models(prediction)) * self.prediction(prediction)["inference"]["draws"] > 1
 
     def evaluation(self, experiment: str) -> dict[str, Any]:
         """What is measured."""

@@ -209,6 +209,9 @@ class Inference(Section):
     precision: Literal["float32", "bf16", "fp16"] = Field("float32", description="arithmetic of the network")
     saliency: Index = Field(1, description="held-out samples of which a network of labels tells what it looks at")
     seed: Seed = Field(0, description="decides the noise of each sample, of models that take any")
+    draws: Count = Field(
+        1, description="predictions of each sample, each with noise of its own; their spread is judged against errors"
+    )
 
 
 class Style(Section):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ..options import Index, Name, Positive
+from ..options import Count, Index, Name, Positive
 from ..wording import shown
 from .normal import Section
 
@@ -64,6 +64,11 @@ class Prediction(Section):
     folds: Annotated[list[Index], Field(min_length=1, max_length=1000)] | None = Field(
         None, description="which models, by the fold that each has not seen: of several the mean; all unless given"
     )
+    draws: Count | None = Field(
+        None,
+        description="predictions of each new sample by each model, each with noise of its own: of several the mean "
+        "and the spread; `inference.draws` of the experiment unless given",
+    )
     cell_tolerance: Positive | None = Field(
         0.01, description="largest relative difference of a voxel's edges from those of training samples; null is any"
     )
@@ -75,6 +80,8 @@ class Prediction(Section):
     def _agree(self) -> "Prediction":
         if self.dataset is None and self.write is None:
             raise ValueError("neither dataset nor write, which makes nothing; expected one of them or both")
+        if self.draws is not None and self.dataset is None:
+            raise ValueError("draws without dataset; expected those of held-out samples as inference.draws")
         if self.folds is not None and len(set(self.folds)) < len(self.folds):
             raise ValueError(f"folds is {self.folds}; expected different folds")
         return self

@@ -14,13 +14,13 @@ import numpy as np
 from ..errors import DataError, Diverged, RunError
 from ..files import replaced
 
-__all__ = ["Block", "add", "add_beside", "beside", "check", "covering", "create", "opened", "read"]
+__all__ = ["Block", "add", "add_beside", "beside", "check", "covering", "create", "draws", "names", "opened", "read"]
 
 Block = tuple[tuple[slice, ...], np.ndarray]  # where in the whole, values
 CHUNK = 2**20  # most values of one HDF5 chunk
 CACHE = 2**26  # bytes of chunks that are kept until they are full
 LISTED = 5
-BESIDE = "_beside"  # no sample is called so
+BESIDE, DRAWS = "_beside", "_draws"  # no sample is called so
 FILTERS: dict[str, dict[str, Any]] = {
     "gzip": {"compression": "gzip", "compression_opts": 4, "shuffle": True},
     "lzf": {"compression": "lzf", "shuffle": True},
@@ -43,12 +43,16 @@ def add(
     blocks: Iterable[Block],
     attributes: Mapping[str, Any],
     compression: str,
+    draw: int = 0,
 ) -> None:
     """Write sample `name`, (C, *space) float32, from (place, values) blocks; memory is that of one block.
 
+    draw: of several predictions of the sample the number; those behind the first are kept beside
+
     Raises Diverged on a value that is not finite, RunError unless the blocks hold every voxel once.
     """
-    dataset = file.create_dataset(name, shape, "f4", chunks=_chunks(shape), fletcher32=True, **FILTERS[compression])
+    where = f"{DRAWS}/{name}/{draw}" if draw else name
+    dataset = file.create_dataset(where, shape, "f4", chunks=_chunks(shape), fletcher32=True, **FILTERS[compression])
     dataset.attrs.update(attributes)
     for place, block in covering(shape, blocks, f"sample {name!r}"):
         if not np.isfinite(block).all():
@@ -64,6 +68,17 @@ def add_beside(file: h5py.File, name: str, arrays: Iterable[tuple[str, np.ndarra
             raise Diverged(f"sample {name!r}: {key} has values that are not finite; train anew")
         group = file.require_group(f"{BESIDE}/{name}")
         group.create_dataset(key, data=values, chunks=values.shape, fletcher32=True, **FILTERS[compression])
+
+
+def names(file: h5py.File) -> list[str]:
+    """The samples of a file."""
+    return [name for name in file if name not in (BESIDE, DRAWS)]
+
+
+def draws(file: h5py.File, name: str) -> list[h5py.Dataset]:
+    """The predictions of sample `name`, (C, *space) each, which are read as they are sliced; often one."""
+    more = file.get(f"{DRAWS}/{name}", {})
+    return [file[name], *(more[str(number)] for number in range(1, len(more) + 1))]
 
 
 def beside(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
@@ -105,7 +120,7 @@ def check(path: str | Path, shapes: Mapping[str, tuple[int, ...]], model: str) -
     Raises DataError with the ids; cost grows with the number of samples, not with their size.
     """
     with opened(path) as file:
-        found = {name: tuple(file[name].shape) for name in file if name != BESIDE}
+        found = {name: tuple(file[name].shape) for name in names(file)}
         made_by, complete = str(file.attrs.get("model", "")), file.attrs.get("complete", 0) == 1
     problems = {
         "no prediction of": [name for name in shapes if name not in found],
@@ -129,7 +144,7 @@ def read(path: str | Path, name: str) -> np.ndarray:
     """Sample `name`, (C, *space) float32; raises DataError on a missing sample, a damaged file, a failed checksum."""
     with opened(path) as file:
         if name not in file:
-            raise DataError(f"{path}: no prediction of sample {name!r}; it has {_some(sorted(set(file) - {BESIDE}))}")
+            raise DataError(f"{path}: no prediction of sample {name!r}; it has {_some(sorted(names(file)))}")
         return file[name][...]
 
 

@@ -19,6 +19,7 @@ NEEDS = {  # the metrics that figures draw
     "correlation": "cross_correlation",
     "one_point": "one_point",
 }
+OF_DRAWS = ("draws", "ranks")  # figures of several predictions of each sample
 
 
 @register("family", "field_to_field")
@@ -31,7 +32,9 @@ def figures(experiment: Experiment) -> list[str]:
     """Those that what is measured allows."""
     metrics: Any = experiment.evaluation
     measured = {metric["name"] for metric in metrics}
-    return [name for name in registry.entries(KINDS["figure"]) if NEEDS.get(name) is None or NEEDS[name] in measured]
+    known = registry.entries(KINDS["figure"])
+    allowed = [name for name in known if experiment.inference.draws > 1 or name not in OF_DRAWS]
+    return [name for name in allowed if NEEDS.get(name) is None or NEEDS[name] in measured]
 
 
 def check(experiment: Experiment, dataset: Dataset) -> None:

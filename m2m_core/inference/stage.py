@@ -8,6 +8,7 @@ import torch
 from ..data import predictions
 from ..data.catalogue import Catalogue, Sample
 from ..data.fields import verify
+from ..errors import ConfigError
 from ..models import devices
 from ..models.weights import load_weights
 from ..tasks.protocol import Task, build
@@ -19,8 +20,9 @@ __all__ = ["predict", "predict_new"]
 def predict(settings: Mapping[str, Any], files: Any, output: str, fold: int, job: Any) -> str:
     """Write `predictions.h5`: one dataset a held-out sample, (C, *space) float32 in physical units, with checksums.
 
-    Memory grows with a tile, time with the voxels and the halo. Raises RunError when the weights are not those that
-    training wrote. Returns a line about the result.
+    Where several are drawn of a sample, the others stand beside the first, see `data.predictions.draws`. Memory grows
+    with a tile, whatever is drawn, time and disk with the voxels, the halo and the draws. Raises RunError when the
+    weights are not those that training wrote. Returns a line about the result.
     """
     task, record = _trained(settings, files, fold, job)
     return _write(settings, task, record, task.samples().predict, output, job)
@@ -54,13 +56,16 @@ def _write(
     job: Any,
 ) -> str:
     verify(samples, job.params.verify)
+    draws, compression = settings["inference"]["draws"], settings["inference"]["compression"]
+    if draws > 1 and not getattr(task, "takes_noise", False):
+        raise ConfigError(f"inference.draws: {draws}, of a task or model that takes no noise; expected 1")
     attributes = {"model": record["sha256"], "identity": record["identity"]}
     memory = devices.memory_errors("lower inference.tile, or crops.size")
     with predictions.create(output, attributes) as file, torch.inference_mode(), memory:
         for n, sample in enumerate(samples, 1):
-            whole = task.predict(sample)
-            compression = settings["inference"]["compression"]
-            predictions.add(file, sample.id, whole.shape, whole.blocks, whole.attributes, compression)
+            for draw in range(draws):
+                whole = task.predict(sample, draw) if draw else task.predict(sample)
+                predictions.add(file, sample.id, whole.shape, whole.blocks, whole.attributes, compression, draw)
             predictions.add_beside(file, sample.id, whole.beside, compression)
             job.say(f"sample {sample.id} ({n} of {len(samples)})")
-    return f"{len(samples)} samples"
+    return f"{len(samples)} samples" + (f", {draws} draws of each" if draws > 1 else "")

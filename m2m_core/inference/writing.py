@@ -111,7 +111,7 @@ def _physics(sample: Sample) -> dict[str, Any]:
 
 def _names(path: str) -> list[str]:
     with predictions.opened(path) as file:
-        return list(file)
+        return predictions.names(file)
 
 
 @contextlib.contextmanager

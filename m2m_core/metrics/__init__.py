@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,7 +11,16 @@ from .. import registry
 from ..errors import DataError
 from .comparison import Comparison
 
-__all__ = ["Comparison", "compare", "refuse_nonfinite"]
+__all__ = ["Comparison", "Part", "compare", "parts", "refuse_nonfinite"]
+
+
+class Part(NamedTuple):
+    """A part of a field as it is judged; `density` names what it moves matter to, if that is judged as well."""
+
+    name: str
+    channels: slice
+    density: str | None
+
 
 NAMES = {"scalar": "field"}  # of a part in the table, where it is not its quantity
 
@@ -45,15 +55,23 @@ def _parts(
 ) -> Iterator[Comparison]:
     if not len(prediction) == len(truth) == sum(channels for _, channels in quantities):
         raise DataError(f"prediction of {len(prediction)} channels, truth of {len(truth)}; expected {quantities}")
-    seen, start = Counter(), 0
-    for quantity, channels in quantities:
-        part, start = slice(start, start + channels), start + channels
-        pair = prediction[part], truth[part]
+    for part in parts(quantities, around):
+        pair = prediction[part.channels], truth[part.channels]
+        yield Comparison(*pair, box_size, part.name, around)
+        if part.density:
+            yield Comparison.of_displacement(*pair, box_size, part.density)
+
+
+def parts(quantities: Iterable[tuple[str, int]], around: tuple[bool, ...]) -> Iterator[Part]:
+    """What is judged of a field with these (quantity, channels), in turn; see `compare`."""
+    seen: Counter[str] = Counter()
+    start = 0
+    for quantity, count in quantities:
+        channels, start = slice(start, start + count), start + count
         seen[quantity] += 1
         suffix = f"_{seen[quantity]}" if seen[quantity] > 1 else ""
-        yield Comparison(*pair, box_size, NAMES.get(quantity, quantity) + suffix, around)
-        if quantity == "displacement" and all(around):
-            yield Comparison.of_displacement(*pair, box_size, "density" + suffix)
+        moves = quantity == "displacement" and all(around)
+        yield Part(NAMES.get(quantity, quantity) + suffix, channels, f"density{suffix}" if moves else None)
 
 
 def refuse_nonfinite(where: str, x: float | None, value: float) -> None:

@@ -55,6 +55,12 @@ METRICS = {
     "mse": Metric("MSE", "mean square of prediction − truth", "field2", "lower"),
     "transfer_error": Metric("⟨|T − 1|⟩", "mean over the k-bins up to the Nyquist frequency", "", "lower"),
     "correlation_error": Metric("⟨|r − 1|⟩", "mean over the k-bins up to the Nyquist frequency", "", "lower"),
+    "crps": Metric(
+        "CRPS", "distance of the draws' distribution from the truth; of one draw the mean error", "field", "lower"
+    ),
+    "spread": Metric("spread", "root mean variance of the draws of a sample", "field"),
+    "mean_rmse": Metric("RMSE of the mean", "of the draws of a sample", "field", "lower"),
+    "spread_skill": Metric("spread / skill", "√((m + 1)/m) spread over RMSE of the mean; 1 is right"),
     "wasserstein": Metric("W₁", "Wasserstein distance of the one-point distributions", "field", "lower"),
     "psnr": Metric("PSNR", "peak signal-to-noise ratio [dB]", "", "higher"),
     "ssim": Metric("SSIM", "structural similarity", "", "higher"),

@@ -26,6 +26,7 @@ ORDER = (
     "ablations",
     "search",
     "spectra",
+    "draws",
     "slices",
     "learning",
     "samples",

@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..data.catalogue import Catalogue, Sample
 from ..data.fields import Fields
+from ..data.predictions import names
 from ..errors import DataError
 
 __all__ = ["EMULATOR", "Curve", "ExperimentResults", "results_of"]
@@ -132,7 +133,7 @@ class ExperimentResults:
             return "Mpc/h"
         for path in self.predictions.values():
             with h5py.File(path) as file:
-                dataset = next((file[key] for key in file), None)
+                dataset = next((file[key] for key in names(file)), None)
                 return "" if dataset is None else str(dataset.attrs.get("unit", ""))
         return ""
 

@@ -8,11 +8,24 @@ import pandas as pd
 from . import labels
 from .results import EMULATOR, ExperimentResults, common
 
-__all__ = ["SPECTRAL", "Bins", "Score", "bins", "errors", "leading", "metrics", "score", "validation", "wins"]
+__all__ = [
+    "OF_DRAWS",
+    "SPECTRAL",
+    "Bins",
+    "Score",
+    "bins",
+    "errors",
+    "leading",
+    "metrics",
+    "score",
+    "validation",
+    "wins",
+]
 
 LEADING = ("rmse", "vrmse", "mse")
 SPECTRAL = {"transfer_error": "transfer", "correlation_error": "cross_correlation"}
 HIDDEN = {"mse", "empty"}  # says what the RMSE says; describes a field instead of judging it
+OF_DRAWS = ("crps", "spread", "mean_rmse", "spread_skill")  # of several predictions of a sample
 SLACK = 1 + 1e-6  # the last shell may end at the Nyquist frequency itself
 
 
@@ -67,7 +80,7 @@ def validation(results: ExperimentResults) -> Score | None:
 def metrics(results: ExperimentResults, field: str) -> list[str]:
     """The single numbers worth a column: errors first, then T and r, then what else was measured."""
     scalars = results.scalars(field)
-    scalars = [name for name in scalars if not name.endswith("_truth")]
+    scalars = [name for name in scalars if not name.endswith("_truth") and name not in OF_DRAWS]
     hidden = HIDDEN if "rmse" in scalars else set()
     first = [name for name in LEADING if name in scalars and name not in hidden]
     spectral = [name for name, rows in SPECTRAL.items() if not results.rows(field, rows, EMULATOR).empty]

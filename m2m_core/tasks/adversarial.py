@@ -1,6 +1,6 @@
 """Regress one field on another under the eyes of a discriminator, which learns to tell made fields from true ones."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from .. import models, registry
 from ..data.catalogue import Sample
 from ..losses.frame import Frame
 from ..losses.spectral import spectral
+from ..metrics.draws import Field
 from ..options import Count, Criterion, Discriminator, Index, Optimizer, Positive, Schedule, Weight
 from ..registry import register
 from .adversary import Adversary, Scene, Slopes, resampled
@@ -187,9 +188,14 @@ class Adversarial:
 
     # ---- judging
 
-    def predict(self, sample: Sample) -> Prediction:
+    @property
+    def takes_noise(self) -> bool:
+        """Whether several fields can be made of a sample."""
+        return self.regression.takes_noise
+
+    def predict(self, sample: Sample, draw: int = 0) -> Prediction:
         """The target field of a whole sample, by the generator alone."""
-        return self.regression.predict(sample)
+        return self.regression.predict(sample, draw)
 
     def beside(self, sample: Sample) -> dict[str, np.ndarray]:
         """As field_to_field."""
@@ -198,6 +204,10 @@ class Adversarial:
     def evaluate(self, prediction: np.ndarray, sample: Sample) -> list[Row]:
         """As field_to_field."""
         return self.regression.evaluate(prediction, sample)
+
+    def evaluate_draws(self, draws: Sequence[Field], sample: Sample) -> list[Row]:
+        """As field_to_field."""
+        return self.regression.evaluate_draws(draws, sample)
 
 
 def _of(network: str, scalars: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -57,11 +57,11 @@ class Examples:
         return (*changed, *self._style(sample), *self._noise(sample, corner, source.shape[1:], rng))
 
     def tile(
-        self, sample: Sample, start: Sequence[int], size: Sequence[int], halo: Sides, seed: int
+        self, sample: Sample, start: Sequence[int], size: Sequence[int], halo: Sides, seed: int, draw: int = 0
     ) -> tuple[np.ndarray, ...]:
-        """(input with halo, *told) of a part of a sample, its noise that of the whole sample under `seed`."""
+        """(input with halo, *told) of a part of a sample, its noise that of `draw` of the whole under `seed`."""
         corner, edges = _around(start, size, halo)
-        noise = self.noise(sample, corner, edges, seed)
+        noise = self.noise(sample, corner, edges, seed, draw)
         source = self._normalised(sample, "input", self.fields.block(sample, "input", corner, edges))
         return (source, *self._style(sample), *noise)
 
@@ -87,9 +87,11 @@ class Examples:
         shapes = [level.block(corner, edges)[1] for level in self.geometry.noise]
         return [rng.standard_normal((1, *shape), np.float32) for shape in shapes]
 
-    def noise(self, sample: Sample, corner: Sequence[int], edges: Sequence[int], seed: int) -> list[np.ndarray]:
+    def noise(
+        self, sample: Sample, corner: Sequence[int], edges: Sequence[int], seed: int, draw: int = 0
+    ) -> list[np.ndarray]:
         """The noise, (1, *n) for each of `geometry.noise`, of an input of `edges` at `corner`: a function of place."""
-        axes, seed = list(zip(sample.shape("input")[1:], sample.around, strict=True)), _seed(seed, sample.id)
+        axes, seed = list(zip(sample.shape("input")[1:], sample.around, strict=True)), _seed(seed, sample.id, draw)
         fields = []
         for number, level in enumerate(self.geometry.noise):
             whole = [level.scale * n if around else None for n, around in axes]
@@ -153,6 +155,7 @@ def _around(start: Sequence[int], size: Sequence[int], halo: Sides, scale: int =
     return corner, [scale * (n + low + high) for n, (low, high) in zip(size, halo, strict=True)]
 
 
-def _seed(seed: int, name: str) -> int:
-    """64 bits that are another for every sample."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}\0noise\0{name}".encode(), digest_size=8).digest(), "big")
+def _seed(seed: int, name: str, draw: int) -> int:
+    """64 bits that are another for every sample, and every draw of it."""
+    text = f"{seed}\0noise\0{name}" + (f"\0{draw}" if draw else "")
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")

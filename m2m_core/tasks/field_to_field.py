@@ -15,6 +15,7 @@ from ..data.normalize import told
 from ..errors import DataError
 from ..losses.frame import Frame
 from ..metrics import compare
+from ..metrics.draws import Field, compare_draws
 from ..models import devices
 from ..physics.interpolation import refined
 from ..registry import register
@@ -136,24 +137,38 @@ class FieldToField(Supervised):
 
     # ---- judging
 
-    def predict(self, sample: Sample) -> Prediction:
-        """The target field of a whole sample, tile by tile; the sample itself need not have one."""
+    @property
+    def takes_noise(self) -> bool:
+        """Whether several fields can be predicted of a sample."""
+        return bool(self.geometry.noise)
+
+    def predict(self, sample: Sample, draw: int = 0) -> Prediction:
+        """The target field of a whole sample, tile by tile, under noise number `draw` of the sample, if there is any.
+
+        The sample itself need not have one.
+        """
         like = self.study.catalogue.samples[0]
         attributes = {"quantity": like.parts("target")[0].quantity, "box_size": list(sample.box_size)}
         shape = like.shape("target")[0], *self.geometry.writes(sample.shape("input")[1:])
-        return Prediction(shape, attributes, self._tiles(sample))
+        return Prediction(shape, attributes, self._tiles(sample, draw))
 
-    def _tiles(self, sample: Sample) -> Iterator[Block]:
+    def _tiles(self, sample: Sample, draw: int) -> Iterator[Block]:
         network, size, margin = self.network(sample)
         if any(overlap := self._overlap(sample, size)):
-            yield from self._blended(network, sample, size, overlap, margin)
+            yield from self._blended(network, sample, size, overlap, margin, draw)
             return
         for tile in tiles(sample.shape("input")[1:], size):
-            block, finer = self._predict_tile(network, sample, tile, margin), tile.finer(self.geometry.scale)
+            block, finer = self._predict_tile(network, sample, tile, margin, draw), tile.finer(self.geometry.scale)
             yield (slice(None), *finer.put), block[:, *finer.keep]
 
     def _blended(
-        self, network: nn.Module, sample: Sample, size: tuple[int, ...], overlap: tuple[int, ...], margin: int
+        self,
+        network: nn.Module,
+        sample: Sample,
+        size: tuple[int, ...],
+        overlap: tuple[int, ...],
+        margin: int,
+        draw: int,
     ) -> Iterator[Block]:
         """As `_tiles`, of tiles that overlap; those of an axis that goes on around the box as well."""
         space = sample.shape("input")[1:]
@@ -161,7 +176,7 @@ class FieldToField(Supervised):
         axes = [spans(*axis, self.geometry.scale) for axis in known]
 
         def predict(corner: tuple[int, ...]) -> np.ndarray:
-            return self._predict_tile(network, sample, Tile(corner, size, (), ()), margin)
+            return self._predict_tile(network, sample, Tile(corner, size, (), ()), margin, draw)
 
         return blended(axes, predict)
 
@@ -189,9 +204,9 @@ class FieldToField(Supervised):
         space = sample.shape("input")[1:]
         return tuple(n if edge < length else 0 for n, edge, length in zip(wanted, size, space, strict=True))
 
-    def _predict_tile(self, network: nn.Module, sample: Sample, tile: Tile, margin: int) -> np.ndarray:
+    def _predict_tile(self, network: nn.Module, sample: Sample, tile: Tile, margin: int, draw: int) -> np.ndarray:
         halo = self.study.crops.shown(self.geometry, margin)
-        arrays = self.examples.tile(sample, tile.start, tile.shape, halo, self.settings["inference"]["seed"])
+        arrays = self.examples.tile(sample, tile.start, tile.shape, halo, self.settings["inference"]["seed"], draw)
         device = next(network.parameters()).device
         source, *values = (torch.from_numpy(array)[None].to(device) for array in arrays)
         with torch.no_grad(), devices.arithmetic(device, self.settings["inference"]["precision"]):
@@ -229,6 +244,12 @@ class FieldToField(Supervised):
         if unknown.any():
             truth, sources = np.where(unknown, 0, truth), {k: np.where(unknown, 0, v) for k, v in sources.items()}
         return [(name, *row) for name, field in sources.items() for row in compare(field, truth, *known)]
+
+    def evaluate_draws(self, draws: Sequence[Field], sample: Sample) -> list[Row]:
+        """What several predictions of a sample, (C, *space) each, are worth together; see `metrics.draws`."""
+        truth = self.fields.whole(sample, "target")
+        rows = compare_draws(draws, truth, sample.box_size, sample.around, sample.quantities("target"))
+        return [("emulator", *row) for row in rows]
 
 
 def _inside(before: Sequence[int], edges: Sequence[int], scale: int) -> tuple[slice, ...]:

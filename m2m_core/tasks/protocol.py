@@ -68,7 +68,8 @@ class Task(Protocol):
 
     It may have, beside what stands here: `schedules`, of those optimizers whose rate does not follow the experiment's
     (name -> its settings); `averaged`, the modules of which a moving average is the model, if not of all;
-    `keeps_best`, whether the best by validation is the model and not the last.
+    `keeps_best`, whether the best by validation is the model and not the last; `takes_noise`, whether several
+    predictions can be drawn of a sample, by `predict(sample, draw)`, to be judged by `evaluate_draws(draws, sample)`.
     """
 
     modules: dict[str, nn.Module]

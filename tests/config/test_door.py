@@ -30,6 +30,8 @@ def check(path, value, raw=None):
         (f"{E}/inference", {"tile": 16, "overlap": 12}, "experiments.vnet.inference.overlap: 12 voxels of tiles of 16; expected at most 8"),
         (f"{E}/inference", {"tile": 16, "overlap": [6, 0, 0]}, "experiments.vnet.inference.overlap: 6; the model takes multiples of 4, nearest 4 or 8"),
         (f"{E}/inference", {"overlap": [4, 4]}, "experiments.vnet.inference.overlap: 2 numbers for fields with 3 axes; expected one, or one an axis"),
+        (f"{E}/inference/draws", 4, "experiments.vnet.inference.draws: 4, but model.name 'vnet' takes no noise and predicts the same each time; expected 1, or a generator such as stylegan2_generator"),
+        ("predictions", {"p": {"experiment": "vnet", "draws": 4, "write": "npy"}}, "predictions.p: draws without dataset; expected those of held-out samples as inference.draws"),
         (f"{D}/source/mesh", 2, "datasets.nbody.source.mesh: got 2; expected an integer from 4 to 4096"),
         (f"{D}/source/coarsen", 3, "datasets.nbody.source.coarsen: 3, of a mesh of 32 cells; expected one of 1, 2, 4, 8"),
         (f"{D}/source/coarsen", 2, "experiments.vnet.crops.scale_factor: 1, as the model makes it, but the input of sample '0000' has edges (16, 16, 16), its target (32, 32, 32)"),

@@ -26,10 +26,10 @@ def raw(prediction=None, source=NEW, learnt=None):
 def test_every_default_is_filled_in():
     (found,) = config.parse(raw()).predictions.values()
     assert found.model_dump() == {
-        "experiment": "vnet", "dataset": "new", "folds": None, "cell_tolerance": 0.01, "write": None,
+        "experiment": "vnet", "dataset": "new", "folds": None, "draws": None, "cell_tolerance": 0.01, "write": None,
     }  # fmt: skip
     stages = Stages(door.check(config.parse(raw())))
-    assert stages.models("boxes") == [0, 1, 2]
+    assert stages.models("boxes") == [0, 1, 2] and stages.is_ensemble("boxes")
     assert stages.admission("boxes")["tile"] == 32 and stages.admission("boxes")["geometry"]["name"] == "vnet"
 
 
@@ -45,6 +45,19 @@ def test_an_experiment_that_an_ablation_made_predicts_as_well():
     assert Stages(door.check(config.parse(out))).models("boxes") == [0, 2]
 
 
+def test_draws_are_those_of_the_experiment_unless_given():
+    out = raw({"experiment": "vnet", "dataset": "new", "folds": [1]})
+    out["datasets"]["nbody"]["source"]["coarsen"] = 2
+    out["experiments"]["vnet"] |= {"model": {"name": "stylegan2_generator", "scale": 2}, "crops": {"size": 16}}
+    for own, given, expected in ((1, None, 1), (1, 4, 4), (3, None, 3), (3, 1, 1)):
+        out["experiments"]["vnet"]["inference"] = {"draws": own}
+        out["predictions"]["boxes"]["draws"] = given
+        stages = Stages(door.check(config.parse(out)))
+        assert stages.prediction("boxes")["inference"]["draws"] == expected
+        assert stages.is_ensemble("boxes") == (expected > 1)
+        assert ("draws" in stages.figures("vnet")) == (own > 1)
+
+
 def test_null_removes_a_prediction(tmp_path):
     (tmp_path / "one.yaml").write_text(yaml.safe_dump(raw()))
     (tmp_path / "two.yaml").write_text("predictions: {boxes: null}\n")
@@ -57,6 +70,7 @@ def test_null_removes_a_prediction(tmp_path):
         ({"prediction": {"experiment": "vnett", "dataset": "new"}}, "predictions.boxes.experiment: unknown experiment 'vnett'; did you mean 'vnet'?"),
         ({"prediction": {"experiment": "vnet", "dataset": "neu"}}, "predictions.boxes.dataset: unknown dataset 'neu'; did you mean 'new'?"),
         ({"prediction": {"experiment": "vnet", "dataset": "nbody"}}, "predictions.boxes.dataset: 'nbody' trained 'vnet'; expected another, or no dataset for the samples that each fold holds out"),
+        ({"prediction": {"experiment": "vnet", "dataset": "new", "draws": 2}}, "predictions.boxes.draws: 2, but model.name 'vnet' takes no noise and predicts the same each time; expected 1, or a generator such as stylegan2_generator"),
         ({"prediction": {"experiment": "vnet"}}, "predictions.boxes: neither dataset nor write, which makes nothing; expected one of them or both"),
         ({"prediction": {"experiment": "vnet", "dataset": "new", "folds": [3]}}, "predictions.boxes.folds: 3, of which there is no model; expected some of 0, 1, 2"),
         ({"prediction": {"experiment": "vnet", "dataset": "new", "folds": [1, 1]}}, "predictions.boxes: folds is [1, 1]; expected different folds"),

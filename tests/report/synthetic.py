@@ -12,6 +12,7 @@ from m2m_core import registry
 from m2m_core.data.catalogue import Catalogue, Part, Sample
 from m2m_core.files import digest
 from m2m_core.metrics.comparison import Comparison
+from m2m_core.metrics.draws import compare_draws
 from m2m_core.report.results import ExperimentResults
 
 BOX = 100.0  # [Mpc/h]
@@ -120,6 +121,7 @@ def _fold(
     rows = [
         row for sample in held for source in sources for row in _judged(sample, source, arrays[sample.id], quantity)
     ]
+    rows += [row for sample in held for row in _drawn(sample, arrays[sample.id], quantity)]
     evaluation(folder / "evaluation.csv", rows)
     history(folder / "history.csv", k, quality)
     (folder / "model.safetensors").write_bytes(b"")
@@ -145,6 +147,20 @@ def _judged(sample: Sample, source: str, arrays: dict[str, np.ndarray], quantity
         for c in comparisons
         for chosen in METRICS
         for metric, x, value in registry.load("metric", chosen)(c, **registry.check("metric", chosen, {}))
+    ]
+
+
+def _drawn(sample: Sample, arrays: dict[str, np.ndarray], quantity: str, count: int = 4) -> list[tuple]:
+    """What the emulator's predictions would say if noise as large as half of its error were drawn anew."""
+    rng, lack = np.random.default_rng(int(sample.fold)), arrays["target"] - arrays["emulator"]
+    noise = (gaussian(rng, lack.shape[1], lack.ndim - 1, len(lack), 0.5) for _ in range(count))
+    draws = [(arrays["emulator"] + 0.5 * lack.std() * field).astype("f4") for field in noise]
+    around = (True,) * (lack.ndim - 1)
+    parts = [("displacement", len(lack))] if quantity == "displacement" else [("temperature", len(lack))]
+    rows = compare_draws(draws, arrays["target"], sample.box_size, around, parts)
+    return [
+        (sample.id, "emulator", field, metric, "" if x is None else repr(x), repr(value))
+        for field, metric, x, value in rows
     ]
 
 

@@ -279,13 +279,13 @@ def each_model(path):
 
 
 def final(name):
-    """The predictions to be used: of new samples those of the only model or the mean, else of each fold its own."""
+    """The predictions to be used: of new samples the only ones or the mean, else of each fold its own."""
     chosen, folds = CONFIG.predictions[name], STAGES.models(name)
     if chosen.dataset is None:
         return [place(PREDICTIONS, chosen.experiment).replace("{fold}", str(k)) for k in folds]
-    if len(folds) == 1:
-        return [PREDICTED.format(prediction=name, fold=folds[0])]
-    return [MEAN.format(prediction=name)]
+    if STAGES.is_ensemble(name):
+        return [MEAN.format(prediction=name)]
+    return [PREDICTED.format(prediction=name, fold=folds[0])]
 
 
 def predicted(wildcards=None):

@@ -1,0 +1,51 @@
+"""Several predictions of each sample: how their amplitudes scatter, and whether they are as far apart as wrong."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ...registry import register
+from .. import style
+from ..results import EMULATOR, Curve, ExperimentResults
+
+__all__ = ["draws"]
+
+
+@register("figure", "draws")
+def draws(results: ExperimentResults) -> Figure:
+    """Transfer function of the draws with the standard deviation among draws of one sample; spread over skill; 1 is
+    perfect."""
+    fields = style.measured(results, "transfer_draws")
+    if not fields:
+        return style.blank("One prediction was made of each sample.")
+    figure, axes = style.canvas(len(fields), [2.2, 1.8])
+    for column, field in enumerate(fields):
+        _amplitudes(axes[0, column], results, field)
+        _calibration(axes[1, column], results, field)
+    style.legend(figure, axes.flat)
+    return figure
+
+
+def _amplitudes(axes: Axes, results: ExperimentResults, field: str) -> None:
+    axes.axhline(1, color=style.COLORS["truth"], lw=0.8)
+    style.draw_curve(axes, _with_band(results, field), EMULATOR, results)
+    style.title(axes, results, field)
+    style.wavenumbers(axes, results)
+    style.focus(axes, low=0.0, high=2.0)
+    axes.set_xlabel("")
+    axes.set_ylabel(r"$T(k)$ of the draws")
+
+
+def _with_band(results: ExperimentResults, field: str) -> Curve | None:
+    """The mean over samples and draws, with the mean standard deviation among the draws of a sample."""
+    mean, spread = (results.curve(field, f"transfer_draws{end}", EMULATOR) for end in ("", "_spread"))
+    if mean is None or spread is None:
+        return None
+    return Curve(mean.x, mean.mean, spread.mean, count=max(mean.count, 2))
+
+
+def _calibration(axes: Axes, results: ExperimentResults, field: str) -> None:
+    axes.axhline(1, color=style.COLORS["truth"], lw=0.8)
+    style.draw_curve(axes, results.curve(field, "spread_skill_spectrum", EMULATOR), EMULATOR, results)
+    style.wavenumbers(axes, results)
+    style.focus(axes, low=0.0, high=2.0)
+    axes.set_ylabel("spread / skill")
