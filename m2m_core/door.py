@@ -5,7 +5,7 @@ and against the fields when the catalogue is known.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import chain
@@ -35,7 +35,9 @@ __all__ = ["check"]
 Space = dict[str, tuple[int, ...]]  # field -> its edges [voxels]
 
 LARGE = 2**20  # voxels
-SEARCHED = "model, optimizer, schedule or training"
+SEARCHED = "model", "optimizer", "schedule", "styles", "task", "training"
+AFTER = "evaluation", "inference", "tracking"
+JUDGING = "answer", "choose", "classes", "labels", "name"  # options of tasks that decide what a score is of
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,10 @@ def check(config: Config) -> Config:
         for variant, experiment in probes:
             with _named(variant.origin):
                 _check_family(experiment, config.datasets[experiment.dataset])
-                _check_score(experiment)
+                _check_score(experiment, variant.values)
+                _check_styles(experiment, config.datasets[experiment.dataset])
                 _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
+                _check_sizes(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
     return config
 
 
@@ -289,7 +293,8 @@ def _check_search(config: Config, name: str) -> None:
         raise ConfigError(f"ablations.{name}.search.fold: {fold} of {count} folds; expected 0 to {count - 1}")
     for key in ablation.draw or {}:
         if text := _unsearchable(key):
-            raise ConfigError(f"{joined('ablations', name, 'draw', key)}: {text}; expected a key of {SEARCHED}")
+            expected = f"{', '.join(SEARCHED[:-1])} or {SEARCHED[-1]}"
+            raise ConfigError(f"{joined('ablations', name, 'draw', key)}: {text}; expected a key of {expected}")
 
 
 def _unsearchable(key: str) -> str:
@@ -297,16 +302,25 @@ def _unsearchable(key: str) -> str:
     section, _, inner = key.partition(".")
     if section == "loss":
         return "trials are compared by their loss, so it cannot differ; vary it instead"
-    if section not in ("model", "optimizer", "schedule", "training"):
+    if section in AFTER:
+        return "changes no score of a trial; vary it instead"
+    if section not in SEARCHED:
         return "trials share what the stages before training make; vary it instead"
+    if section == "task" and inner.partition(".")[0] in ("", *JUDGING):
+        return "decides what the scores of trials are of; vary it instead"
     if not inner and section == "training" or inner.split(".")[0] in ("validation", "seed"):
         return "decides on which samples trials are compared"
     return "changes no result" if section == "training" and inner in RUNNING else ""
 
 
-def _check_score(experiment: Experiment) -> None:
+def _check_score(experiment: Experiment, values: Mapping[str, Any]) -> None:
+    """Scores that trials can be compared by; values: what the search drew."""
     validation, epochs = experiment.training.validation, experiment.training.epochs
     if validation is None:
         raise ConfigError("training.validation: null, but a search compares validation scores; expected keys")
     if validation.every > epochs:
         raise ConfigError(f"training.validation.every: {validation.every}, but {epochs} epochs; at most {epochs}")
+    task: Any = experiment.task
+    if task.get("choose") == "last" and any(key.startswith("task.") for key in values):
+        text = "last, a model whatever its score, but the search compares scores"
+        raise ConfigError(f"task.choose: {text}; expected spectrum or loss")

@@ -196,7 +196,27 @@ def test_a_search_over_model_optimizer_schedule_and_training_is_let_in():
     door.check(config.parse(searched(draw)))
 
 
-OTHERS = "expected a key of model, optimizer, schedule or training"
+def test_a_search_over_the_options_of_a_task_and_over_styles_is_let_in():
+    task = {"name": "adversarial", "choose": "spectrum", "discriminator": {"name": "patchgan", "width": 4}}
+    of = changed("experiments/vnet/task", task)["experiments"]["vnet"]
+    draw = {"task.weight": {"low": 1e-3, "high": 1e-1, "log": True}, "task.criterion": ["hinge", "wasserstein"]}
+    draw |= {"task.discriminator.width": [4, 8], "task.start": {"low": 0, "high": 29}}
+    probes = door.check(config.parse(search_of(of, draw))).probes["s"]
+    found = [experiment.task for _, experiment in probes]
+    assert {task["discriminator"]["width"] for task in found} == {4, 8} and {t["weight"] for t in found} == {1e-3, 1e-1}
+    assert {task["criterion"]["name"] for task in found} == {"hinge", "wasserstein"}
+    styled = small()["experiments"]["vnet"] | {"model": "styled_vnet", "styles": {"omega_m": {}}}
+    door.check(config.parse(search_of(styled, {"styles": [{"omega_m": {}}, {"omega_m": {}, "growth": {}}]})))
+
+
+def search_of(experiment, draw):
+    raw = changed("experiments/vnet", experiment)
+    return changed("ablations", {"s": {"of": "vnet", "draw": draw, "search": {"trials": 3}}}, raw)
+
+
+ADVERSARIAL = small()["experiments"]["vnet"] | {"task": {"name": "adversarial", "choose": "loss"}}
+LAST = small()["experiments"]["vnet"] | {"task": {"name": "adversarial"}}
+OTHERS = "expected a key of model, optimizer, schedule, styles, task or training"
 
 
 @pytest.mark.parametrize(
@@ -204,7 +224,13 @@ OTHERS = "expected a key of model, optimizer, schedule or training"
     [
         (searched({"crops.size": [16]}), f"{START}.draw.crops.size: trials share what the stages before training make; vary it instead; {OTHERS}"),
         (searched({"normalize.target": ["minmax"]}), f"{START}.draw.normalize.target: trials share what the stages before training make; vary it instead; {OTHERS}"),
-        (searched({"evaluation": [["one_point"]]}), f"{START}.draw.evaluation: trials share"),
+        (searched({"evaluation": [["one_point"]]}), f"{START}.draw.evaluation: changes no score of a trial; vary it instead; {OTHERS}"),
+        (searched({"inference.tile": [16]}), f"{START}.draw.inference.tile: changes no score of a trial; vary it instead; {OTHERS}"),
+        (searched({"task": ["adversarial"]}), f"{START}.draw.task: decides what the scores of trials are of; vary it instead; {OTHERS}"),
+        (search_of(ADVERSARIAL, {"task.choose": ["spectrum"]}), f"{START}.draw.task.choose: decides what the scores of trials are of; vary it instead; {OTHERS}"),
+        (search_of(ADVERSARIAL, {"task.start": {"low": 1, "high": 30}}), f"{START} (task.start = 30): experiments.vnet.task.start: 30, but training.epochs 30; expected fewer"),
+        (search_of(LAST, {"task.weight": [0.1, 1.0]}), f"{START} (task.weight = 0.1): experiments.vnet.task.choose: last, a model whatever its score, but the search compares scores; expected spectrum or loss"),
+        (searched({"task.weight": [0.1]}), f"{START}.draw.task.weight: no such key 'weight'; known: name"),
         (searched({"loss": ["mae"]}), f"{START}.draw.loss: trials are compared by their loss, so it cannot differ; vary it instead; {OTHERS}"),
         (searched({"training.validation.fraction": [0.2]}), f"{START}.draw.training.validation.fraction: decides on which samples trials are compared; {OTHERS}"),
         (searched({"training.seed": [1]}), f"{START}.draw.training.seed: decides on which samples trials are compared; {OTHERS}"),

@@ -22,7 +22,7 @@ from m2m_core.search.outcome import Outcome
 from m2m_core.training.loop import Loop
 from m2m_core.training.tracking import Tracker
 from tests.tasks.pipeline import PRIVATE, RUNNING, Files
-from tests.tasks.studies import fields
+from tests.tasks.studies import EXPERIMENTS, fields
 from tests.training.toys import in_child
 
 torch.set_num_threads(1)
@@ -148,6 +148,21 @@ def test_a_trial_is_the_training_of_an_experiment_with_its_values(run, catalogue
     optimizer = {"name": "adamw", "lr": float(values["optimizer.lr"])}
     other = Files(tmp_path / "experiment", catalogue, optimizer=optimizer, model=model)
     assert f"best score {float(values['score']):.4g} " in training(other)
+
+
+def test_options_of_the_task_are_searched(run):
+    """Each trial has its own discriminator and weight, and is judged by the spectrum that the base chooses by."""
+    task = EXPERIMENTS["adversarial"]["task"] | {"choose": "spectrum"}
+    draw = {"task.weight": [0.0, 1.0], "task.discriminator.width": [2, 4]}
+    first = run(draw=draw, of={"task": task}, training={"epochs": 1}, sampler="random", trials=2)
+    first()
+    assert {row["state"] for row in first.rows} == {"complete"}
+    scores = {(row["task.weight"], row["task.discriminator.width"]): row["score"] for row in first.rows}
+    assert len(set(scores.values())) >= 2
+    (path, *_) = first.folder.glob("search/*/trial-0/history.csv")
+    assert {"adversarial", "critic"} <= set(next(csv.reader(open(path))))
+    best = yaml.safe_load(open(first.outputs.best))["ablations"]["s-best"]["variants"]
+    assert set(next(iter(best.values()))) == set(draw)
 
 
 def test_other_tools_for_optuna_read_the_journal(run):
