@@ -12,9 +12,10 @@ from . import registry
 from .blending import admit
 from .config import Config, Experiment
 from .config.predictions import PART, Prediction
-from .crops import Crops, per_axis
+from .crops import Crops, per_axis, read_index
 from .data.catalogue import Catalogue, Sample
 from .data.parameters import TOLD, names_in
+from .data.slices import Slices
 from .errors import ConfigError, DataError
 from .files import write_text
 from .models import Geometry, geometry_of
@@ -112,7 +113,7 @@ def admit_samples(settings: Mapping[str, Any], files: Any, output: str, name: st
     ConfigError for the first sample that does not fit.
     """
     new, trained = Catalogue.read(files.samples), Catalogue.read(files.catalogue)
-    crops = Crops.read(files.crops, trained)
+    crops = read_index(files.crops, trained)
     try:
         rows = [fits(sample, trained, crops, settings) for sample in new]
     except (DataError, ConfigError) as error:
@@ -123,7 +124,7 @@ def admit_samples(settings: Mapping[str, Any], files: Any, output: str, name: st
     return f"{len(rows)} samples"
 
 
-def fits(sample: Sample, trained: Catalogue, crops: Crops, settings: Mapping[str, Any]) -> tuple[str, ...]:
+def fits(sample: Sample, trained: Catalogue, crops: Crops | Slices, settings: Mapping[str, Any]) -> tuple[str, ...]:
     """The row of a sample; raises DataError where it is other than what the model was trained on."""
     first = trained.samples[0]
     _same_channels(sample, first)
@@ -132,7 +133,8 @@ def fits(sample: Sample, trained: Catalogue, crops: Crops, settings: Mapping[str
         raise DataError(f"sample {sample.id!r}: values that are not finite; the model was trained without any")
     near = _near_cell(sample, trained, settings["cell_tolerance"])
     geometry = geometry_of(settings["geometry"]["name"], settings["geometry"]["options"])
-    tile = _tile(sample, settings, geometry, crops)
+    sliced = isinstance(crops, Slices)
+    tile = crops.over(sample).edges if sliced else _tile(sample, settings, geometry, crops)
     columns = sample.shape("input")[1:], [f"{n:g}" for n in _cell(sample)], [f"{n:g}" for n in near], tile
     return sample.id, *(" ".join(map(str, column)) for column in columns)
 

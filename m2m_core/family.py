@@ -25,6 +25,7 @@ class Family:
         crops decide
     defaults: task -> keys of the experiment whose defaults are others
     needs_target: whether it learns a second field, which the dataset has to have
+    tells: whether what it predicts are labels, tables of them, and not fields
     """
 
     kinds: Mapping[str, str]
@@ -33,6 +34,7 @@ class Family:
     check_sizes: Callable[[Any, Any, Any], Any] = _nothing
     defaults: Callable[[Any], dict[str, Any]] = _nothing
     needs_target: bool = True
+    tells: bool = False
 
 
 def family_of(task: Any) -> Family:

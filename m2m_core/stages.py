@@ -156,12 +156,13 @@ class Stages:
         chosen = self.config.predictions[prediction]
         experiment = self._of(chosen.experiment)
         geometry = self.crops(chosen.experiment)["geometry"]
+        tiled = not self.tells(prediction)
         keys = {
             "cell_tolerance": chosen.cell_tolerance,
             "geometry": geometry,
             "overlap": experiment.inference.overlap,
             "styles": list(experiment.styles),
-            "tile": experiment.inference.tile or experiment.crops.size,
+            "tile": experiment.inference.tile or experiment.crops.size if tiled else None,
         }
         return self._with_code(keys, "m2m_core.admission", find("geometry", geometry["name"]))
 
@@ -172,6 +173,15 @@ class Stages:
         keys = {"inference": {**inference, "draws": chosen.draws or inference["draws"]}}
         code = [*self._code(chosen.experiment, ("task", "model", "geometry")), *self._readers(chosen.dataset)]
         return self._with_code(keys, "m2m_core.inference.stage", *dict.fromkeys(code))
+
+    def tells(self, prediction: str) -> bool:
+        """Whether what is predicted are labels, not fields."""
+        return family_of(self._of(self.config.predictions[prediction].experiment).task).tells
+
+    def answers(self, prediction: str) -> dict[str, Any]:
+        """How the labels that several models tell become tables."""
+        task = self._chosen(self.config.predictions[prediction].experiment, "task")
+        return self._with_code({"labels": task["labels"]}, "m2m_core.inference.answers")
 
     def ensemble(self, prediction: str) -> dict[str, Any]:
         """How the predictions of several models become one."""

@@ -31,8 +31,8 @@ WITH_TORCH = (
 TORCH_FREE = [
     "config", "config.keys", "data.catalogue", "data.stage", "data.sources", "statistics", "crops", "simulations",
     "simulations.shapes", "report", "report.stage", "stages", "schema", "door", "script", "explain", "models",
-    "models.geometry", "models.patches", "metrics", "admission", "blending", "inference.ensemble", "inference.writing",
-    "families.fields", "families.labels", "families.adversarial",
+    "models.geometry", "models.patches", "metrics", "admission", "blending", "inference.answers", "inference.ensemble",
+    "inference.writing", "families.fields", "families.labels", "families.adversarial",
 ]  # fmt: skip
 
 
@@ -168,6 +168,7 @@ def test_scripts_of_stages_without_torch_import_none():
         "comparison",
         "trials",
         "admission",
+        "answers",
         "ensemble",
         "writing",
     ):

@@ -80,8 +80,9 @@ class Dataset(Section):
 
     @property
     def has_target(self) -> bool:
-        """Whether there is something to learn from."""
-        return dict(self.source).get("target", "") is not None
+        """Whether there is a field to learn from."""
+        source = dict(self.source)
+        return source["kind"] != "cubes" and source.get("target", "") is not None
 
     def parts(self, side: str) -> list[str]:
         """Names of the parts of a field in the order of their channels; [""] of an undivided one."""

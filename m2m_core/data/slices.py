@@ -71,6 +71,16 @@ class Slices(Sequence):
         self._row[id]
         return [self._place(place) for place in range(self.each)]
 
+    def over(self, sample: Any) -> "Slices":
+        """As many of another sample as there are, cut as these; raises ConfigError or DataError where it cannot be."""
+        kind, where = "whole" if self.whole else "slices", f"sample {sample.id!r}: crops"
+        found = Slices(index([sample], kind, self.axes, self.thickness, self.step, where))
+        if found.edges != self.edges:
+            own, known = ("x".join(map(str, edges)) for edges in (found.edges, self.edges))
+            what = "voxels" if self.whole else "slices of"
+            raise DataError(f"sample {sample.id!r}: {what} {own}; the model was trained on {known}")
+        return found
+
     def __len__(self) -> int:
         return len(self.ids) * self.each
 

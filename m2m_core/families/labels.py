@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import losses, registry
-from ..config import Config, Dataset, Experiment
+from ..config import Dataset, Experiment
 from ..config.slices import Slices
 from ..data.parameters import KNOWN, names_in
 from ..errors import ConfigError
-from ..family import Family, family_of
+from ..family import Family
 from ..registry import register
-from ..wording import hint, shown
+from ..wording import hint
 
-__all__ = ["check_predictions", "field_to_label"]
+__all__ = ["field_to_label"]
 
 KINDS = {"model": "encoder", "loss": "label_loss", "evaluation": "label_baseline", "figure": "label_figure"}
 LOSSES = {"binary": "binary_cross_entropy", "classes": "categorical_cross_entropy", "regression": "gaussian_likelihood"}
@@ -27,7 +27,7 @@ WORD = re.compile(r"{(\w+)}")
 @register("family", "field_to_label")
 def field_to_label() -> Family:
     """Labels of a field."""
-    return Family(KINDS, figures, check, defaults=defaults, needs_target=False)
+    return Family(KINDS, figures, check, defaults=defaults, needs_target=False, tells=True)
 
 
 def kind_of(task: Any) -> str:
@@ -50,14 +50,6 @@ def check(experiment: Experiment, dataset: Dataset) -> None:
     """Examples of samples as wholes or slices, and labels that they have."""
     _check_examples(experiment)
     _check_labels(experiment, dataset)
-
-
-def check_predictions(config: Config) -> None:
-    """Refuse predictions of experiments that tell labels: those of held-out samples are in the report."""
-    for name, chosen in config.predictions.items():
-        if family_of(config.experiments[chosen.experiment].task) == field_to_label():
-            text = f"{shown(chosen.experiment)} tells labels; expected one that predicts fields"
-            raise ConfigError(f"predictions.{name}.experiment: {text}")
 
 
 def _check_examples(experiment: Experiment) -> None:

@@ -11,7 +11,7 @@ from ..data import predictions
 from ..errors import DataError
 from ..wording import short
 
-__all__ = ["combine", "mean", "spread"]
+__all__ = ["combine", "mean", "same", "spread"]
 
 
 def mean(values: np.ndarray) -> np.ndarray:
@@ -32,7 +32,7 @@ def combine(settings: Mapping[str, Any], files: Sequence[str], outputs: Any, job
     """
     with contextlib.ExitStack() as stack:
         models = [stack.enter_context(predictions.opened(file)) for file in files]
-        samples = _same(files, models)
+        samples = same(files, models)
         attributes = {"models": [str(model.attrs.get("model", "")) for model in models]}
         for output, measure in ((outputs.mean, mean), (outputs.spread, spread)):
             with predictions.create(output, attributes) as file:
@@ -46,8 +46,8 @@ def combine(settings: Mapping[str, Any], files: Sequence[str], outputs: Any, job
     return f"{len(samples)} samples of {text}"
 
 
-def _same(files: Sequence[str], models: Sequence[h5py.File]) -> list[str]:
-    """The samples of all files."""
+def same(files: Sequence[str], models: Sequence[h5py.File]) -> list[str]:
+    """The samples of all files; raises DataError when one has others, or other shapes."""
     shapes = [{name: model[name].shape for name in predictions.names(model)} for model in models]
     for file, found in zip(files, shapes, strict=True):
         if found != shapes[0]:

@@ -119,10 +119,14 @@ class FieldToLabel(Supervised):
 
     def predict(self, sample: Sample) -> Prediction:
         """A table (columns, places): axis and start of each example of a sample, and what the network answers."""
-        places = self.study.crops.of(sample.id)
+        places = self._places(sample)
         columns = ["axis", "start", *self.answers.columns]
         attributes = {"columns": " ".join(columns), "quantity": "labels"}
         return Prediction((len(columns), len(places)), attributes, self._blocks(sample, places), self._beside(sample))
+
+    def _places(self, sample: Sample) -> list[Place]:
+        """Axis and start of each example of a sample, of the catalogue or of another one."""
+        return self.study.crops.over(sample).of(sample.id)
 
     def _blocks(self, sample: Sample, places: Sequence[Place]) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
         most = max(1, VOXELS // prod(self.study.crops.edges))
@@ -179,9 +183,9 @@ class FieldToLabel(Supervised):
     def _beside(self, sample: Sample) -> Iterator[tuple[str, np.ndarray]]:
         """What the network looks at in some of the held-out samples, where that is asked for."""
         count = self.settings["inference"]["saliency"]
-        if sample.id not in [s.id for s in self.study.catalogue.held_out(self.study.fold)[:count]]:
+        if sample not in self.study.catalogue.held_out(self.study.fold)[:count]:
             return
-        places = self.study.crops.of(sample.id)
+        places = self._places(sample)
         shown = [place for place in places if place[1] == places[len(places) // 2][1]][:SALIENCY] or places[:1]
         inputs, maps = zip(*(self._saliency(sample, place) for place in shown), strict=True)
         yield "places", np.array(shown, "f4")

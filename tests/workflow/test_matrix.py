@@ -20,6 +20,7 @@ COLUMN = {  # rules that stand in the column of another
     "emulator": "export",
     "admission": "prediction",
     "ensemble": "prediction",
+    "answers": "prediction",
     "writing": "prediction",
     "predict": "prediction",
     "archive_with_predictions": "archive",

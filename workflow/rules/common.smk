@@ -91,6 +91,8 @@ PREDICTED = f"{APPLIED}/fold-{{fold}}.h5"
 MEAN = f"{APPLIED}/mean.h5"
 SPREAD = f"{APPLIED}/spread.h5"
 WRITTEN = f"{APPLIED}/files"
+ANSWERS = f"{APPLIED}/answers.csv"
+SLICE_ANSWERS = f"{APPLIED}/slices.csv"
 REPORT = f"{RESULTS}/report.html"
 ARCHIVE = f"{RESULTS}/archive.zip"
 ARCHIVE_WITH_PREDICTIONS = f"{RESULTS}/archive-with-predictions.zip"
@@ -292,6 +294,9 @@ def predicted(wildcards=None):
     """Everything that `predictions` asks for."""
     files = []
     for name, chosen in CONFIG.predictions.items():
+        if STAGES.tells(name):
+            files += [path.format(prediction=name) for path in (ANSWERS, SLICE_ANSWERS)]
+            continue
         files += final(name)
         files += [SPREAD.format(prediction=name)] if files[-1] == MEAN.format(prediction=name) else []
         files += [WRITTEN.format(prediction=name)] if chosen.write else []

@@ -69,6 +69,22 @@ rule ensemble:
         "../scripts/ensemble.py"
 
 
+rule answers:
+    input:
+        each_model(PREDICTED),
+    output:
+        samples=ANSWERS,
+        slices=SLICE_ANSWERS,
+    log:
+        f"{LOGS}/answers/{{prediction}}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        settings=settings("answers"),
+    script:
+        "../scripts/answers.py"
+
+
 # Files for other programs, in a folder that belongs to the workflow: it is emptied before they are written anew.
 rule writing:
     input:
