@@ -20,6 +20,7 @@ __all__ = [
     "write_json",
     "write_text",
     "write_whole",
+    "written",
 ]
 
 FULL = {errno.ENOSPC: "disk full", errno.EDQUOT: "disk quota exceeded", errno.EFBIG: "file size limit reached"}
@@ -77,6 +78,13 @@ def write_whole(path: str | Path, write: Callable[[IO[bytes]], Any]) -> None:
     """Call `write(stream)` and publish its bytes at `path` in one step."""
     with replaced(path) as temporary, open(temporary, "wb") as stream:
         write(stream)
+
+
+@contextlib.contextmanager
+def written(path: str | Path) -> Iterator[IO[str]]:
+    """A stream of text, whose lines end as they are written; it is published at `path` when the block ends well."""
+    with replaced(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
+        yield stream
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -2,13 +2,13 @@
 
 import contextlib
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..data import predictions
-from ..files import replaced
+from ..files import written
 from .ensemble import mean, same, spread
 
 __all__ = ["told", "tabulate"]
@@ -25,7 +25,8 @@ def tabulate(settings: Mapping[str, Any], files: Sequence[str], outputs: Any) ->
     """
     with contextlib.ExitStack() as stack:
         models = [stack.enter_context(predictions.opened(file)) for file in files]
-        writers = [stack.enter_context(_writer(path)) for path in (outputs.samples, outputs.slices)]
+        streams = [stack.enter_context(written(path)) for path in (outputs.samples, outputs.slices)]
+        writers = [csv.writer(stream, lineterminator="\n") for stream in streams]
         names = same(files, models)
         for name in names:
             table = np.stack([model[name][...] for model in models]).astype(float)
@@ -80,9 +81,3 @@ def _write(writer: Any, name: str, columns: Columns, head: bool) -> None:
         writer.writerow(["sample", *columns])
     for row in zip(*columns.values(), strict=True):
         writer.writerow([name, *("" if np.isnan(value) else f"{value:.7g}" for value in row)])
-
-
-@contextlib.contextmanager
-def _writer(path: str) -> Iterator[Any]:
-    with replaced(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
-        yield csv.writer(stream, lineterminator="\n")

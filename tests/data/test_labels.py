@@ -86,7 +86,7 @@ def test_raw_files_one_a_snapshot_with_its_redshift(tmp_path):
 
 def test_members_of_a_seed_share_a_fold(tmp_path):
     source = {"kind": "cubes", "input": raw(tmp_path), "redshifts": REDSHIFTS, "labels": LABELS}
-    catalogue = make_catalogue({"source": source, "folds": FOLDS, "on_nonfinite": "refuse"}, [])
+    catalogue = make_catalogue({"source": source, "folds": FOLDS, "on_nonfinite": "refuse", "tells": True}, [])
     assert all(len({s.fold for s in catalogue if s.group == group}) == 1 for group in {s.group for s in catalogue})
 
 
@@ -107,7 +107,12 @@ def test_lists_of_folds_that_split_a_pair_are_refused(tmp_path):
     file = prepared(tmp_path / "a.h5", lambda theory, seed: f"{seed}/{theory}")
     source = {"kind": "cubes", "input": file, "dataset": "{seed}/{theory}", "labels": LABELS}
     ids = [f"{seed}-{theory}" for theory in THEORIES for seed in range(SEEDS)]
-    settings = {"source": source, "folds": {**FOLDS, "given": [ids[:4], ids[4:]]}, "on_nonfinite": "refuse"}
+    settings = {
+        "source": source,
+        "folds": {**FOLDS, "given": [ids[:4], ids[4:]]},
+        "on_nonfinite": "refuse",
+        "tells": True,
+    }
     with pytest.raises(ConfigError, match="group '0' is in folds"):
         make_catalogue(settings, [])
 
