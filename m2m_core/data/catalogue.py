@@ -15,12 +15,14 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import DataError
 from ..files import write_text
 from .arrays import fits
 from .checks import check_samples, duplicates, refuse_nonfinite
 from .readers import headers, named, printable
-from .scan import Finding, scan
+from .scan import VALUES, Finding, scan, scan_values
 
 __all__ = ["Catalogue", "Part", "Sample", "build", "inspected", "natural"]
 
@@ -43,12 +45,17 @@ class Part:
     shape: tuple[int, ...]  # (channels, *space)
     dtype: str  # numpy dtype.str
     size: int  # bytes of the whole file
-    digest: str  # sha256 of the whole file
+    digest: str  # sha256 of the whole file, or VALUES and that of these values where files hold many samples
     quantity: str  # how the channels transform: "scalar", "vector", "pseudovector" or "displacement" [Mpc/h]
     nonfinite: int  # values that are not finite as float32
     zeros: int = 0  # values in a tail of zeros as long as a crash may leave, else 0
     factor: float = 1.0  # what the values are multiplied with when they are read
     terms: tuple["Part", ...] = ()  # arrays of the same shape that are added, each times its factor
+
+    @property
+    def alone(self) -> bool:
+        """Whether the digest is of these values alone."""
+        return self.digest.startswith(VALUES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +151,14 @@ class Catalogue:
     @classmethod
     def read(cls, path: str | Path) -> "Catalogue":
         """The catalogue in a CSV file; DataError names the file and the line where it is damaged."""
+        found = cls.read_part(path)
+        if not found.samples:
+            raise DataError(f"{printable(path)}: line 1: damaged (no samples); delete it")
+        return found
+
+    @classmethod
+    def read_part(cls, path: str | Path) -> "Catalogue":
+        """As `read`, of a part of the samples, in which there may be none."""
         with named(path, "catalogue"):
             text = Path(path).read_text(encoding="utf-8")
         rows = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -200,15 +215,16 @@ def build(
 
 
 def inspected(samples: Iterable[Sample]) -> Catalogue:
-    """A part of the candidates, every file read once, hashed and searched for NaN and Inf; their folds are unknown."""
+    """A part of the candidates, which may be none, read once, hashed and searched for NaN and Inf; of unknown folds."""
     samples = sorted(samples, key=lambda sample: natural(sample.id))
-    check_samples(samples)
+    if samples:
+        check_samples(samples)
     findings = _scan_all(samples)
     return Catalogue(tuple(_completed(sample, findings) for sample in samples))
 
 
 def _is_inspected(sample: Sample) -> bool:
-    return all(part.digest for part in sample.arrays)
+    return all(part.digest not in ("", VALUES) for part in sample.arrays)
 
 
 def _first_nonfinite(samples: Iterable[Sample]) -> list[Sample]:
@@ -223,23 +239,31 @@ def _tail(part: Part) -> str:
 
 
 def _scan_all(samples: list[Sample]) -> dict[tuple[str, str], Finding]:
-    wanted: dict[str, dict[str, Part]] = {}
+    wanted: dict[tuple[str, str], dict[str, Part]] = {}
     for part in (part for sample in samples for part in sample.arrays):
-        wanted.setdefault(part.file, {})[part.dataset] = part
-    size = sum(next(iter(parts.values())).size for parts in wanted.values())
+        wanted.setdefault((part.file, part.dataset if part.alone else ""), {})[part.dataset] = part
+    size = sum(map(_cost, wanted.values()))
     threads = THREADS if size > WORTHWHILE * len(wanted) else 1
     with ThreadPoolExecutor(threads) as pool:
-        found = (pool.map if threads > 1 else map)(_scan, wanted.items())
+        found = (pool.map if threads > 1 else map)(_scan, wanted.values())
         return {(file, dataset): finding for file, findings in found for dataset, finding in findings.items()}
 
 
-def _scan(item: tuple[str, dict[str, Part]]) -> tuple[str, dict[str, Finding]]:
-    file, parts = item
+def _cost(parts: dict[str, Part]) -> int:
+    """Bytes that are read for arrays of one file."""
+    part = next(iter(parts.values()))
+    return math.prod(part.shape) * np.dtype(part.dtype).itemsize if part.alone else part.size
+
+
+def _scan(parts: dict[str, Part]) -> tuple[str, dict[str, Finding]]:
+    """The file of these arrays, and what each of them holds."""
+    first = next(iter(parts.values()))
+    file = first.file
     found = headers(file, list(parts))
     for header, part in zip(found, parts.values(), strict=True):
         if not fits(header, part):
             raise DataError(f"{printable(file)}: changed while the catalogue was made")
-    findings = scan(file, list(parts), found)
+    findings = [scan_values(file, *parts, found[0])] if first.alone else scan(file, list(parts), found)
     for finding, part in zip(findings, parts.values(), strict=True):
         if finding.first and len(finding.first) < len(part.shape):
             finding.first = (0, *finding.first)
@@ -303,10 +327,9 @@ def _samples(rows: Iterator[list[str]]) -> Iterator[Sample]:
             raise ValueError(f"sample {name!r} stands twice")
         seen.add(name)
         head, parts = (name, group, fold, *right), {field: (part,)}
-    if head is None:
-        raise ValueError("no samples")
-    _same_fields(names, parts, head[0])
-    yield _sample(head, parts)
+    if head is not None:
+        _same_fields(names, parts, head[0])
+        yield _sample(head, parts)
 
 
 def _joined(parts: tuple[Part, ...], part: Part, is_term: bool) -> tuple[Part, ...]:

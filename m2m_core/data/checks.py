@@ -97,7 +97,8 @@ def duplicates(samples: Sequence[Any]) -> list[str]:
     warnings = []
     for sample in samples:
         for field, parts in sample.fields.items():
-            key = field, tuple((one.digest, one.dataset) for part in parts for one in (part, *part.terms))
+            arrays = [one for part in parts for one in (part, *part.terms)]
+            key = field, tuple((one.digest, "" if one.alone else one.dataset) for one in arrays)
             other = first.setdefault(key, sample)
             if other is sample:
                 continue

@@ -12,7 +12,8 @@ from ..errors import DataError
 from ..files import digest
 from .arrays import opened
 from .catalogue import Part, Sample
-from .readers import Array, named, printable
+from .readers import Array, header, named, printable
+from .scan import VALUES, scan_values
 
 __all__ = ["Fields", "verify"]
 
@@ -95,12 +96,18 @@ def verify(samples: Iterable[Sample], policy: str) -> None:
 
 
 def _verify(parts: Iterable[Part]) -> None:
-    """Each file once, however many arrays it holds."""
-    for part in {part.file: part for part in parts}.values():
+    """Each file once, however many arrays it holds; of one that holds many samples these alone."""
+    for part in {(part.file, part.dataset if part.alone else ""): part for part in parts}.values():
         with named(part.file):
-            now = digest(part.file)
+            now = _values(part) if part.alone else digest(part.file)
         if now != part.digest:
-            raise DataError(f"{printable(part.file)}: damaged: sha256 {now[:12]}, {part.digest[:12]} expected")
+            file = f"{printable(part.file)}: {part.dataset!r} is" if part.alone else f"{printable(part.file)}:"
+            then, now = (text.removeprefix(VALUES)[:12] for text in (part.digest, now))
+            raise DataError(f"{file} damaged: sha256 {now}, {then} expected")
+
+
+def _values(part: Part) -> str:
+    return scan_values(part.file, part.dataset, header(part.file, part.dataset)).digest
 
 
 def _cuts(start: int, length: int, period: int, periodic: bool) -> list[tuple[slice, slice]]:

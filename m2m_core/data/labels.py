@@ -14,6 +14,7 @@ from .naming import SNAPSHOT, check_words, identity, listed
 from .patterns import files, has_wildcards, words
 from .readers import Header, array_names, attributes, headers, printable
 from .readers.probe import probe
+from .scan import VALUES
 from .sources import ID, physics, with_table
 
 __all__ = ["cubes"]
@@ -84,7 +85,7 @@ def cubes(
         _check_groups(found, group)
     given = {"box_size": box_size, "redshift": redshift, "omega_m": omega_m, "periodic": periodic}
     found = [one for one in found if wanted(identity(one.words, difference))]
-    making = Making(_read(found), given, channels, factors, redshifts, labels, group)
+    making = Making(_read(found), given, channels, factors, redshifts, labels, group, has_wildcards(dataset))
     samples = making.differences(found, difference) if difference else map(making.sample, found)
     return with_table(parameters, list(samples))
 
@@ -100,6 +101,7 @@ class Making:
     redshifts: Mapping[str, float]
     labels: Mapping[str, Mapping[str, Label]]
     group: str | None
+    many: bool  # whether files hold many samples, each with a digest of its own
 
     def sample(self, one: Named) -> Sample:
         """A cube as it is, but for its factor."""
@@ -139,7 +141,8 @@ class Making:
         if not 2 <= len(shape) <= 4:
             raise DataError(f"{printable(one.file)}: shape {header.shape}; see channels of the source")
         factor = math.prod(by.get(one.words[word], 1.0) for word, by in self.factors.items())
-        return Part(one.file, one.dataset, shape, header.dtype, header.size, "", "scalar", 0, factor=factor * weight)
+        known = header.dtype, header.size, VALUES if self.many and one.dataset else "", "scalar", 0
+        return Part(one.file, one.dataset, shape, *known, factor=factor * weight)
 
     def _physics(self, one: Named) -> tuple:
         header, _ = place = self.read[one.file, one.dataset]
@@ -232,4 +235,6 @@ def _check_groups(found: Sequence[Named], group: str) -> None:
     if lacking:
         name, missing = lacking[0]
         more = f", ... ({len(lacking)} in all)" if len(lacking) > 1 else ""
-        raise DataError(f"{group} {name!r} lacks {'-'.join(min(missing))}{more}; expected the same of every {group}")
+        raise DataError(
+            f"{group} {name!r} lacks {'-'.join(min(missing))}{more}; expected the same of every {group}, or group: null"
+        )

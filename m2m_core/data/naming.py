@@ -8,7 +8,7 @@ from ..wording import hint, shown
 from .parameters import KNOWN, NAME
 from .patterns import files, has_wildcards, placeholders, words
 
-__all__ = ["SNAPSHOT", "check_words", "identity", "listed", "places"]
+__all__ = ["SNAPSHOT", "check_words", "holds_many", "identity", "listed", "places"]
 
 SNAPSHOT = "snapshot"  # the word that tells the redshift
 
@@ -31,10 +31,15 @@ def check_words(source: Mapping[str, Any]) -> None:
             raise ConfigError(f"difference: {z}; expected two of redshifts, {list(source['redshifts'].values())}")
 
 
+def holds_many(source: Mapping[str, Any]) -> bool:
+    """Whether each file holds many samples, whose names only the file knows."""
+    return source["kind"] == "cubes" and has_wildcards(source["dataset"])
+
+
 def places(source: Mapping[str, Any]) -> dict[str, set[str]]:
     """Sample id -> its files, from their names alone; nothing where a file holds many samples."""
     found: dict[str, set[str]] = {}
-    for pattern in listed(source["input"]) if not has_wildcards(source["dataset"]) else []:
+    for pattern in listed(source["input"]) if not holds_many(source) else []:
         for file in files(pattern):
             found.setdefault(identity(words(pattern, file) or {}, source["difference"]), set()).add(file)
     return found

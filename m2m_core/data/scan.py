@@ -10,9 +10,10 @@ import numpy as np
 
 from .readers import Array, Header, named, open_array
 
-__all__ = ["Finding", "scan", "tiles"]
+__all__ = ["VALUES", "Finding", "scan", "scan_values", "tiles"]
 
 BUFFER = 2**20  # bytes read and hashed at a time
+VALUES = "values:"  # begins a digest that is not of a whole file
 TAIL = 4096  # bytes: a block of zeros that a crash may leave at the end of a file
 HIGHEST = float(np.finfo("f4").max)
 
@@ -75,6 +76,29 @@ def scan(path: str, datasets: Sequence[str], headers: Sequence[Header]) -> list[
         if not any(finding is other for other in done):
             _search(open_array(path, dataset), finding)
     return findings
+
+
+def scan_values(path: str, dataset: str, header: Header) -> Finding:
+    """A finding of one of the many arrays of a file, of which nothing else is read.
+
+    Its digest begins with VALUES; it is of the values in the order of C, chunks and compression have no say in it.
+    """
+    finding, sha = Finding(header), hashlib.sha256()
+    if header.offset is None:
+        array = open_array(path, dataset)
+        chunk = (getattr(array, "chunks", None) or header.shape)[0]
+        rows = chunk * max(1, BUFFER // (chunk * math.prod(header.shape[1:])))
+        for start in range(0, header.shape[0], rows):
+            block = np.ascontiguousarray(array[start : start + rows]).reshape(-1)
+            sha.update(block)
+            finding.add(block)
+    else:
+        with named(path), open(path, "rb", buffering=0) as stream:
+            stream.seek(header.offset)
+            for values in _blocks(stream, sha, header.nbytes, memoryview(bytearray(min(BUFFER, header.nbytes)))):
+                finding.add(np.frombuffer(values, header.dtype))
+    finding.digest = VALUES + sha.hexdigest()
+    return finding
 
 
 def _blocks(stream: io.RawIOBase, sha: "hashlib._Hash", count: int | None, buffer: memoryview) -> Iterator[memoryview]:

@@ -1,8 +1,9 @@
 """How the samples of a large dataset are divided among jobs: stable when samples come or go, kept once it is made.
 
 Simulated samples have a job each up to `FEW`; those behind are made in ranges, "200-700". Found samples are read by the
-catalogue itself up to `MANY`; more of them fall by the hash of their ids into parts, "3of256". What is on disk already
-stays divided as it is, whatever the config says now.
+catalogue itself up to `MANY`; more of them fall by the hash of their ids into parts, "3of256". Of files that hold many
+samples only the size is known before a job opens them: there is a part for every `PIECE` of them. What is on disk
+already stays divided as it is, whatever the config says now.
 """
 
 import bisect
@@ -16,10 +17,11 @@ from .. import registry
 from .catalogue import Catalogue, inspected
 from .sources import simulated
 
-__all__ = ["FEW", "MANY", "inspect_part", "inspect_simulated", "member", "parts", "ranges"]
+__all__ = ["FEW", "MANY", "PIECE", "inspect_part", "inspect_simulated", "member", "parts", "pieces", "ranges"]
 
 FEW = 200  # simulated samples that have a job each
 MANY = 500  # samples of a job beyond that, and the found samples that need no division
+PIECE = 2**34  # bytes of a job, of files that hold many samples each
 RANGE = re.compile(r"(\d+)-(\d+)")
 PART = re.compile(r"(\d+)of(\d+)")
 
@@ -49,6 +51,19 @@ def parts(ids: Collection[str], size: int | None, made: Collection[str]) -> dict
         if 2 * len(division.keys() & set(made)) >= len(division):  # a job that failed leaves no table
             return division
     return _divided(ids, 1 << (-(-len(ids) // (size or MANY)) - 1).bit_length())
+
+
+def pieces(size: int, made: Collection[str]) -> list[str]:
+    """Shards "kofn" of files of `size` bytes that hold many samples each, none of small ones. `made`: those on disk.
+
+    A shard may turn out to hold no sample.
+    """
+    if size < 2 * PIECE:
+        return []
+    counts = [int(found[2]) for found in map(PART.fullmatch, made) if found]
+    kept = [count for count in sorted(set(counts), reverse=True) if 2 * counts.count(count) >= count]
+    count = kept[0] if kept else 1 << (-(-size // PIECE) - 1).bit_length()
+    return [f"{k}of{count}" for k in range(count)]
 
 
 def member(shard: str) -> Callable[[str], bool]:

@@ -48,7 +48,10 @@ def find_samples(source: Mapping[str, Any], files: Sequence[str]) -> list[Sample
         return registry.load("source", source["kind"])(**options)
     tables = [file for file in files if file.endswith(".csv")]
     fields = [file for file in files if not file.endswith(".csv")]
-    return [*(simulated(fields) if fields else []), *(sample for file in tables for sample in Catalogue.read(file))]
+    return [
+        *(simulated(fields) if fields else []),
+        *(sample for file in tables for sample in Catalogue.read_part(file)),
+    ]
 
 
 def _check_groups(samples: Sequence[Sample], places: Mapping[str, int], wanted: Mapping[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """Cubes whose names are their labels: the layouts of the gravity data, factors, differences, groups."""
 
+import hashlib
+
 import h5py
 import numpy as np
 import pytest
@@ -131,19 +133,58 @@ def test_simulated_pairs_come_with_their_numbers_and_share_a_fold(tmp_path):
     assert {s.fold for s in catalogue} == {0, 1}
 
 
-def test_a_file_of_many_cubes_is_hashed_once(tmp_path, monkeypatch):
+GROUPS = {"dataset": "{seed}/{theory}", "labels": LABELS}
+
+
+def test_cubes_of_one_file_have_digests_of_their_own_whatever_their_layout(tmp_path):
+    """A stage that reads some of them reads no others: of 268 GB it would take hours."""
+    found = []
+    for n, options in enumerate([{}, {"compression": "gzip"}, {"chunks": (4, 2, 3)}]):
+        file = prepared(tmp_path / f"{n}.h5", lambda theory, seed: f"{seed}/{theory}", **options)
+        found.append([s.arrays[0].digest for s in catalogued(cubes(input=file, **GROUPS))])
+        with h5py.File(file, "r+") as stream:
+            stream["9/gr"] = cube("gr", 9)
+            stream["9/newton"] = cube("newton", 9)
+        assert [s.arrays[0].digest for s in catalogued(cubes(input=file, **GROUPS))][:8] == found[-1]
+    assert found[0] == found[1] == found[2] and len(set(found[0])) == 8
+    assert found[0][0] == f"values:{hashlib.sha256(cube('gr', 0).tobytes()).hexdigest()}"
+
+
+def test_a_damaged_cube_among_many_is_named_and_hurts_no_other(tmp_path):
     file = prepared(tmp_path / "a.h5", lambda theory, seed: f"{seed}/{theory}")
-    catalogue, hashed = catalogued(cubes(input=file, dataset="{seed}/{theory}", labels=LABELS)), []
-    known = catalogue.samples[0].arrays[0].digest
-    monkeypatch.setattr("m2m_core.data.fields.digest", lambda path: hashed.append(path) or known)
+    catalogue = catalogued(cubes(input=file, **GROUPS))
     verify(catalogue, "full")
-    assert hashed == [file]
+    with h5py.File(file) as stream:
+        place = stream["2/gr"].id.get_offset()
     with open(file, "r+b") as stream:
-        stream.seek(-1, 2)
+        stream.seek(place)
         stream.write(b"x")
-    monkeypatch.undo()
-    with pytest.raises(DataError, match="a.h5: damaged: sha256"):
+    verify([sample for sample in catalogue if sample.id != "2-gr"], "full")
+    with pytest.raises(DataError, match="a.h5: '2/gr' is damaged: sha256 [0-9a-f]{12}, [0-9a-f]{12} expected"):
         verify(catalogue, "full")
+
+
+def test_the_same_cube_under_two_seeds_is_found(tmp_path):
+    """A copy among the seeds that are held out would be a leak."""
+    file = prepared(tmp_path / "a.h5", lambda theory, seed: f"{seed}/{theory}")
+    with h5py.File(file, "r+") as stream:
+        del stream["3/gr"]
+        stream.create_dataset("3/gr", data=cube("gr", 0), compression="gzip")
+    samples = cubes(input=file, **GROUPS)
+    with pytest.raises(DataError, match="samples '0-gr' and '3-gr' have the same input.*content in different folds"):
+        build(samples, {s.id: int(s.group) % 2 for s in samples})
+
+
+def test_a_file_of_many_cubes_is_inspected_in_parts(tmp_path):
+    source = {"kind": "cubes", "input": prepared(tmp_path / "a.h5", lambda t, s: f"{s}/{t}"), **GROUPS}
+    settings = {"source": source, "folds": FOLDS, "on_nonfinite": "refuse", "tells": True}
+    tables = [str(tmp_path / f"{k}.csv") for k in range(16)]
+    for k, table in enumerate(tables):
+        inspect_part(source, f"{k}of16").write(table)
+    assert make_catalogue(settings, tables) == make_catalogue(settings, [])
+    empty = next(table for table in tables if not Catalogue.read_part(table).samples)
+    with pytest.raises(DataError, match="no samples"):
+        Catalogue.read(empty)
 
 
 def test_a_factor_multiplies_the_cubes_of_one_class_wherever_they_are_read(tmp_path):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from m2m_core.data import shards, stage
-from m2m_core.data.shards import FEW, MANY, inspect_part, inspect_simulated, member, parts, ranges
+from m2m_core.data.shards import FEW, MANY, PIECE, inspect_part, inspect_simulated, member, parts, pieces, ranges
 from m2m_core.errors import DataError
 from m2m_core.simulations import simulate_missing
 from tests.data.making import pairs
@@ -50,6 +50,13 @@ def test_parts_hold_each_sample_once_and_an_added_one_changes_one():
     assert [part for part in more if more[part] != division.get(part)] == [p for p in more if member(p)("new")]
     one = next(iter(division))
     assert parts(ids, 7, division.keys() - {one}) == division  # kept, also when a job failed
+
+
+def test_large_files_of_many_samples_are_divided_by_their_bytes():
+    assert not pieces(2 * PIECE - 1, ())
+    made = pieces(268 * 10**9, ())
+    assert made == [f"{k}of16" for k in range(16)]
+    assert pieces(700 * 10**9, made[:9]) == made and len(pieces(700 * 10**9, made[:7])) == 64
 
 
 def test_a_merged_catalogue_of_found_files_is_that_of_one_job(tmp_path, monkeypatch):

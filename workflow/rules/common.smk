@@ -17,6 +17,7 @@ from m2m_core import config as m2m_config
 from m2m_core import admission, door, driver, memory
 from m2m_core.archive.contents import Portable, code_digest
 from m2m_core.data import shards
+from m2m_core.data.naming import holds_many
 from m2m_core.data.sources import dated, inventory, places
 from m2m_core.errors import M2MError
 from m2m_core.files import check_folder
@@ -227,6 +228,8 @@ def shards_of(name):
     made = {path.stem for path in Path(SHARDS.format(dataset=name)).glob("*.csv")}
     if is_simulated(dataset):
         return shards.ranges(dataset.source["samples"], dataset.shard, made)
+    if holds_many(dataset.source):
+        return shards.pieces(sum(size for _, size, _ in files_in(name)), made)
     return shards.parts(found(name), dataset.shard, made)
 
 
@@ -373,8 +376,8 @@ def inspection_settings(wildcards):
     """The settings of an inspection with the names, sizes and dates of the files that it will read."""
     name, files = wildcards.dataset, found(wildcards.dataset)
     mine = {file for sample in filter(shards.member(wildcards.shard), files) for file in files[sample]}
-    files = fingerprint(or_exit(f"data {name}", dated, mine))
-    return signed("inspection", {**STAGES.inspection(name), "files": files})
+    known = files_in(name) if holds_many(CONFIG.datasets[name].source) else or_exit(f"data {name}", dated, mine)
+    return signed("inspection", {**STAGES.inspection(name), "files": fingerprint(known)})
 
 
 def figures_of_all(wildcards):
