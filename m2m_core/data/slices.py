@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, DataError
-from .augment import draw
+from .augment import Symmetry, draw
 from .catalogue import Sample
 
 __all__ = ["STREAMS", "WHOLE", "Rows", "Slices", "digest", "index", "turned"]
@@ -146,23 +146,32 @@ def turned(
 ) -> np.ndarray:
     """An example (C, thickness, *space) under a random symmetry: of the square or the cube, and periodic shifts.
 
-    kinds: "flip", "permute" and "shift"; what flips turns the order of thick slices as well. float32, contiguous.
-    Raises DataError for slices of vectors, whose components a symmetry of the slice does not mix as it should.
+    kinds: "flip", "permute" and "shift"; what flips turns the order of thick slices as well, and mirrors vectors in
+    the plane of a slice. Components of vectors turn with the axes. float32, contiguous.
     """
-    channels, thickness, *space = block.shape
+    _, thickness, *space = block.shape
     along = [n for n in range(len(sample.box_size)) if n != axis]
-    parts = sample.quantities("input")
-    if axis != WHOLE and {"flip", "permute"} & set(kinds) and any(name != "scalar" for name, _ in parts):
-        raise DataError(f"training.augment: slices of {dict(parts)}; expected scalars, or shift alone")
     voxels = [sample.box_size[n] / edge for n, edge in zip(along, space, strict=True)]
     symmetry = draw(rng, kinds, space, space, sample.periodic, voxels)
-    if thickness > 1 and "flip" in kinds and rng.integers(2):
-        block = block[:, ::-1]
-    quantities = parts if axis == WHOLE else [("scalar", channels * thickness)]
-    field = symmetry.apply(block.reshape(-1, *space), quantities)
+    parts = sample.quantities("input")
+    if axis == WHOLE:
+        field = symmetry.apply(block[:, 0], parts)[:, None]
+    else:
+        has_sides = thickness > 1 or any(name != "scalar" for name, _ in parts)
+        backwards = "flip" in kinds and has_sides and bool(rng.integers(2))
+        turn = _in_space(symmetry, axis, along, backwards)
+        field = np.moveaxis(turn.apply(np.moveaxis(block, 1, 1 + axis), parts), 1 + axis, 1)
     if any(symmetry.shift):
-        field = np.roll(field, [-shift for shift in symmetry.shift], tuple(range(1, field.ndim)))
-    return field.reshape(channels, thickness, *field.shape[1:])
+        field = np.roll(field, [-shift for shift in symmetry.shift], tuple(range(2, field.ndim)))
+    return np.ascontiguousarray(field)
+
+
+def _in_space(symmetry: Symmetry, axis: int, along: Sequence[int], backwards: bool) -> Symmetry:
+    """A symmetry of slices that stand on `axis` as one of the box; `backwards` if it turns their order."""
+    axes, signs = [axis] * (1 + len(along)), [-1 if backwards else 1] * (1 + len(along))
+    for place, source, sign in zip(along, symmetry.axes, symmetry.signs, strict=True):
+        axes[place], signs[place] = along[source], sign
+    return Symmetry(tuple(axes), tuple(signs))
 
 
 def _arrays(

@@ -202,13 +202,31 @@ def test_unequal_cells_are_not_exchanged():
     assert len(elements(["permute"], field((1, 1, N, N)), one, 0)) == 1
 
 
-def test_slices_of_vectors_are_not_turned():
-    one = known(edges=(3, N, N, N), quantity="vector")
-    with pytest.raises(DataError, match="training.augment: slices of .*; expected scalars, or shift alone"):
-        turned(field((3, 1, N, N)), one, 0, np.random.default_rng(0), ["flip"])
-    assert turned(field((3, 1, N, N)), one, 0, np.random.default_rng(0), ["shift"]).shape == (3, 1, N, N)
-    whole = field((3, 1, N, N, N))
-    assert turned(whole, one, WHOLE, np.random.default_rng(0), ["flip", "permute"]).shape == whole.shape
+def gradient(values):
+    """Of a periodic cube (1, N, N, N), (3, N, N, N)."""
+    return np.concatenate([np.roll(values, -1, 1 + axis) - np.roll(values, 1, 1 + axis) for axis in range(3)])
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_components_of_vectors_turn_with_their_slices(axis):
+    """The gradient of a turned potential is the turned gradient: of slices as thick as the box, which are the box."""
+    vector = known(edges=(3, N, N, N), quantity="vector")
+    values = field((1, N, N, N))
+    for seed in range(40):
+        kinds, blocks = ["flip", "permute", "shift"], (np.moveaxis(v, 1 + axis, 1) for v in (values, gradient(values)))
+        turns = zip(blocks, (known(), vector), strict=True)
+        scalar, found = (turned(block, one, axis, np.random.default_rng(seed), kinds) for block, one in turns)
+        expected = np.moveaxis(gradient(np.moveaxis(scalar, 1, 1 + axis)), 1 + axis, 1)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_slice_of_vectors_has_a_mirror_image_in_its_plane():
+    vector, block = known(edges=(3, N, N, N), quantity="vector"), field((3, 1, N, N))
+    found = elements(["flip", "permute"], block, vector, 1, 600)
+    assert len(found) == 16
+    for values in found:
+        normal = values.reshape(3, N, N)[1]
+        np.testing.assert_array_equal(np.sort(np.abs(normal), axis=None), np.sort(np.abs(block[1]), axis=None))
 
 
 # ---- cubes in memory
