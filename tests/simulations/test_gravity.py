@@ -11,7 +11,7 @@ from m2m_core.errors import ConfigError
 from m2m_core.physics.cosmology import growth, linear_power
 from m2m_core.physics.grid import frequencies, wave_vectors
 from m2m_core.physics.spectra import power
-from m2m_core.simulations.gravity import enhancement, gravity
+from m2m_core.simulations.gravity import coupled, enhancement, gravity
 
 MESH, BOX = 16, 320.0
 SMALL = {"mesh": MESH, "box_size": BOX, "seed": 5}
@@ -48,6 +48,25 @@ def test_without_strength_no_one_can_tell_the_theories_apart():
     one, two = gravity(0, **SMALL, strength=0.0), gravity(1, **SMALL, strength=0.0)
     np.testing.assert_array_equal(one.fields["input"].values, two.fields["input"].values)
     assert (one.attributes["gr"], two.attributes["gr"]) == (1.0, 0.0)
+
+
+def test_modes_of_its_own_make_an_unlike_pair_that_no_one_can_tell_apart():
+    shared, own = ([gravity(n, **SMALL, strength=0.0, shared=shared) for n in range(2)] for shared in (True, False))
+    np.testing.assert_array_equal(own[0].fields["input"].values, shared[0].fields["input"].values)
+    first, second = (sample.fields["input"].values.ravel() for sample in own)
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.8
+    assert own[0].attributes["omega_m"] == own[1].attributes["omega_m"]
+
+
+def test_a_coupling_is_the_formula_and_its_theories_are_opposites():
+    """So every even moment of the two is the same, and a power spectrum cannot tell them."""
+    plain = gravity(0, **SMALL, strength=0.0).fields["input"].values.astype(float)
+    field, other = (gravity(n, **SMALL, strength=0.0, coupling=0.3).fields["input"].values for n in (0, 1))
+    rms = math.sqrt(np.square(plain).mean())
+    np.testing.assert_allclose(field, plain + 0.3 * (plain**2 / rms - rms), rtol=1e-3, atol=1e-5 * rms)
+    np.testing.assert_allclose(field + other, 2 * plain, rtol=1e-3, atol=1e-5 * rms)
+    opposite = np.float32(-plain)
+    np.testing.assert_array_equal(coupled(-opposite, 0.3), -coupled(opposite, -0.3))
 
 
 def test_pairs_share_their_seed_and_no_others_do():
