@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
-__all__ = ["Linear", "logistic", "ridge"]
+__all__ = ["Linear", "logistic", "ridge", "standardised"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def logistic(x: np.ndarray, classes: np.ndarray, count: int, penalty: float) -> 
 
     penalty: what the sum of squared weights counts beside the mean of -log p
     """
-    shift, spread, scaled = _standardised(x)
+    shift, spread, scaled = standardised(x)
     truth = np.eye(count)[classes]
 
     def cost(flat: np.ndarray) -> tuple[float, np.ndarray]:
@@ -48,7 +48,7 @@ def ridge(x: np.ndarray, y: np.ndarray, penalty: float) -> Linear:
 
     penalty: what the sum of squared weights counts beside the mean squared error
     """
-    shift, spread, scaled = _standardised(x)
+    shift, spread, scaled = standardised(x)
     bias = y.mean(0)
     square = scaled.T @ scaled + penalty * len(x) * np.eye(scaled.shape[1])
     weights = np.linalg.solve(square, scaled.T @ (y - bias))
@@ -57,7 +57,8 @@ def ridge(x: np.ndarray, y: np.ndarray, penalty: float) -> Linear:
     return Linear(shift, spread, weights, bias, np.square(left).mean(0))
 
 
-def _standardised(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def standardised(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(means, deviations or 1, x by them) of x (n, f)."""
     shift, spread = x.mean(0), x.std(0)
     spread = np.where(spread > 0, spread, 1.0)
     return shift, spread, (x - shift) / spread

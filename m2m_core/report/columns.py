@@ -16,10 +16,10 @@ def of_metric(metric: str, field: str, unit: str, prefix: str = "") -> Column:
     return Column(prefix + labels.metric(metric).label + arrow, labels.unit(metric, field, unit))
 
 
-def measured(metric: str, found: Sequence[Score | None], complete: Sequence[bool]) -> list[Cell]:
-    """Mean ± spread of each line with common decimals; of the complete lines the best is strong."""
+def measured(metric: str, found: Sequence[Score | None], complete: Sequence[bool], most: int = 5) -> list[Cell]:
+    """Mean ± spread of each line with common decimals, `most` at most; of the complete lines the best is strong."""
     known = [score for score in found if score is not None]
-    places = labels.places([score.mean for score in known], [score.spread for score in known])
+    places = min(most, labels.places([score.mean for score in known], [score.spread for score in known]))
     best = _best(metric, [s.mean for s, whole in zip(found, complete, strict=True) if s is not None and whole])
     return [
         _cell(score, places, whole and score is not None and score.mean == best)

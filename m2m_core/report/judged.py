@@ -12,8 +12,8 @@ from .results import EMULATOR, ExperimentResults
 from .scores import Score
 
 __all__ = [
-    "OF_CLASSES", "OF_PARAMETERS", "at_redshifts", "classes", "each_class", "has", "leading", "named", "parameters",
-    "score", "table", "worth",
+    "OF_CLASSES", "OF_PARAMETERS", "at_redshifts", "classes", "each_class", "has", "leading", "measure", "named",
+    "parameters", "score", "table", "worth",
 ]  # fmt: skip
 
 OF_CLASSES = ("accuracy", "precision", "recall", "f1", "auc", "brier", "ece")
@@ -78,13 +78,16 @@ def worth(results: ExperimentResults, label: str, source: str, of: str) -> pd.Da
     return pd.DataFrame({fold: said[fold] | found[fold] for fold in folds}).T
 
 
-def leading(results: ExperimentResults, label: str) -> tuple[str, np.ndarray]:
-    """The measure that stands for all, and what the network's answers to samples are worth in each fold by it."""
-    if label not in results.labels:
-        return "", np.array([])
-    name = "r2" if classes(results, label, EMULATOR) is None else "accuracy"
-    found = worth(results, label, EMULATOR, "samples")
-    return name, found[name].dropna().to_numpy() if name in found else np.array([])
+def measure(results: ExperimentResults, label: str) -> str:
+    """The measure that stands for all."""
+    return "r2" if classes(results, label, EMULATOR) is None else "accuracy"
+
+
+def leading(results: ExperimentResults, label: str, source: str = EMULATOR) -> pd.Series:
+    """What answers to samples are worth by it in each fold in which it is defined."""
+    found = worth(results, label, source, "samples") if label in results.labels else {}
+    name = measure(results, label)
+    return found[name].dropna() if name in found else pd.Series(dtype=float)
 
 
 def score(values: pd.Series) -> Score | None:

@@ -34,6 +34,7 @@ SOURCES = {
     "pm": "PM",
     "wiener": "Wiener filter",
     "power_spectrum_baseline": "P(k) baseline",
+    "power_spectrum_mlp": "P(k) MLP",
 }
 UNSEEN = {"Cc", "Cf", "Cs", "Cn"}
 MINUS, DASH, THIN, GAP = "\u2212", "\u2013", "\u202f", "\u00a0"

@@ -12,8 +12,8 @@ They may differ beyond the spectrum as well, by a coupling of local type (Komats
 
     phi -> phi + c (phi^2 / s - s),    s^2 = <phi^2>, that is c = f_NL s,
 
-c = `coupling` under general relativity and -c under the other theory. At strength 0 a field of one theory, with its sign
-changed, is as likely as any under the other: no power spectrum, nor any even moment, can tell them; odd ones can.
+c = `coupling` under general relativity and -c under the other theory. At strength 0 a field of one theory, with its
+sign changed, is as likely as any of the other: no power spectrum, nor any even moment, can tell them; odd ones can.
 """
 
 import math
@@ -57,9 +57,9 @@ def gravity(
     """One cube of the gravitational potential in units of c^2: of general relativity, or of a stronger force.
 
     Samples 2 i and 2 i + 1 are the pair of seed i: the same modes, drawn by `numpy.random.default_rng([seed, i])`
-    (`[seed, i, 2]` for modes of its own), under general relativity (`gr` 1) and the other theory (`gr` 0). The field is `input`, `(1, N, N, N)`, the solution
-    of laplace phi = 3/2 omega_m H0^2 (1 + z) delta. Numbers of a sample are `gr`, `seed` (i) and `sigma_8`, beside
-    `redshift` and `omega_m`. Raises ConfigError for options that have no meaning.
+    (`[seed, i, 2]` for modes of its own), under general relativity (`gr` 1) and the other theory (`gr` 0). The field is
+    `input`, `(1, N, N, N)`, the solution of laplace phi = 3/2 omega_m H0^2 (1 + z) delta. Numbers of a sample are `gr`,
+    `seed` (i) and `sigma_8`, beside `redshift` and `omega_m`. Raises ConfigError for options that have no meaning.
 
     Options:
         samples: how many cubes the dataset has, two of each seed

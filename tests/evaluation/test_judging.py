@@ -7,7 +7,8 @@ from m2m_core.errors import DataError
 from m2m_core.metrics import judging
 from m2m_core.metrics.answers import Answers
 from m2m_core.metrics.linear import logistic, ridge
-from m2m_core.metrics.power_spectrum_baseline import PowerSpectrumBaseline
+from m2m_core.metrics.perceptron import classifier, regressor
+from m2m_core.metrics.power_spectrum_baseline import PowerSpectrumBaseline, PowerSpectrumMLP
 
 
 def test_the_area_is_the_chance_that_a_positive_is_above_a_negative():
@@ -128,8 +129,25 @@ def test_ridge_regression_finds_a_line_and_what_is_left():
     assert model.variance[0] == pytest.approx(0.09, rel=0.1)
 
 
-@pytest.mark.parametrize("space", [(16, 16), (12, 12, 12)])
-def test_the_baseline_tells_steep_spectra_from_flat_ones_and_nothing_where_there_is_nothing(space):
+def test_a_hidden_layer_finds_what_no_line_divides():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(1500, 2))
+    truth = (x[:, 0] * x[:, 1] > 0).astype(int)
+    for model, low, high in ((classifier(x, truth, 2, 8, 1e-4), 0.93, 1.0), (logistic(x, truth, 2, 1e-4), 0.0, 0.6)):
+        z = model(fresh := rng.normal(size=(1000, 2)))
+        assert low <= np.mean((z[:, 1] > z[:, 0]) == (fresh.prod(1) > 0)) <= high
+
+
+def test_a_hidden_layer_finds_a_curve_and_what_is_left():
+    rng = np.random.default_rng(1)
+    x = rng.uniform(-2, 2, (1500, 1))
+    model = regressor(x, 1e3 + 50 * x**2 + 5 * rng.normal(size=x.shape), 8, 1e-6)
+    assert model(np.array([[0.0], [1.5]]))[:, 0] == pytest.approx([1e3, 1e3 + 112.5], abs=3)
+    assert model.variance[0] == pytest.approx(25, rel=0.2)
+
+
+@pytest.mark.parametrize("space, kind", [((16, 16), PowerSpectrumBaseline), ((12, 12, 12), PowerSpectrumMLP)])
+def test_the_baselines_tell_steep_spectra_from_flat_ones_and_nothing_where_there_is_nothing(space, kind):
     rng = np.random.default_rng(3)
     k = np.sqrt(sum(n**2 for n in np.meshgrid(*[np.fft.fftfreq(n, 1 / n) for n in space], indexing="ij")))
 
@@ -141,7 +159,7 @@ def test_the_baseline_tells_steep_spectra_from_flat_ones_and_nothing_where_there
     for slopes, low, high in (((1.0, 1.6), 0.85, 1.0), ((1.0, 1.0), 0.3, 0.7)):
         truth = np.arange(160) % 2
         fields = [field(slopes[c]) for c in truth]
-        baseline = PowerSpectrumBaseline(bins=6)
+        baseline = kind(bins=6)
         baseline.fit(fields[:100], truth[:100], 2)
         z = baseline.predict(fields[100:])
         assert low <= np.mean((z[:, 1] > z[:, 0]) == truth[100:]) <= high

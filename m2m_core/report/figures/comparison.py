@@ -63,9 +63,9 @@ def _panels(family: Family) -> list[Panel]:
             values = [_errors(results, field, metric) for results in family.members]
             panels.append(Panel(_label(first, field, metric), values))
     for label in list(dict.fromkeys(label for results in family.members for label in results.labels))[:ERRORS]:
-        found = [judged.leading(results, label) for results in family.members]
-        name = next(iter(measure for measure, _ in found if measure), "")
-        panels.append(Panel(style.plain(f"{label}, {labels.metric(name).label}"), [values for _, values in found]))
+        name = judged.measure(next(results for results in family.members if label in results.labels), label)
+        found = [judged.leading(results, label).to_numpy() for results in family.members]
+        panels.append(Panel(style.plain(f"{label}, {labels.metric(name).label}"), found))
     return panels
 
 

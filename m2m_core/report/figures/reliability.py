@@ -15,7 +15,7 @@ __all__ = ["reliability"]
 
 @register("label_figure", "reliability")
 def reliability(results: ExperimentResults) -> Figure:
-    """Frequency of the truth against the probability that was told, and how often that was; all folds."""
+    """Frequency of the truth against the probability told, and how often that was: all folds; ECE: mean over folds."""
     label = next(iter(results.labels), None)
     if label is None:
         return style.blank("No answer was judged.")
@@ -40,7 +40,8 @@ def _drawn(above: Axes, below: Axes, results: ExperimentResults, label: str, sou
     look = style.line(source, results.baselines)
     error = _errors(found, rows)
     name = style.plain(judged.named(source))
-    text, place = f"ECE {labels.number(found.error, 2)}", 0.05 + 0.07 * results.sources.index(source)
+    known = judged.score(judged.worth(results, label, source, of)["ece"])
+    text, place = f"ECE {labels.measure(known.mean, known.spread, 3)}", 0.05 + 0.07 * results.sources.index(source)
     above.text(0.97, place, text, color=look["color"], ha="right", fontsize=8.5)
     above.errorbar(found.predicted, found.observed, error, marker="o", ms=3.5, elinewidth=0.8, label=name, **look)
     below.step(found.predicted, found.count / found.count.sum(), where="mid", color=look["color"], lw=1.2)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ...registry import register
-from .. import columns, labels, scores
+from .. import columns, judged, labels, scores
 from ..blocks import Block, Cell, Column, Group, Picture, Section, Table, Text
 from ..context import Context
 from ..families import Family
@@ -43,11 +43,15 @@ def _picture(context: Context, ablation: str, base: str) -> list[Block]:
 def _table(family: Family) -> Table:
     """One row an experiment: the keys that differ, folds, the error of each judged field, the validation score."""
     members = family.members
-    judged = {field: next(r for r in members if field in r.fields) for results in members for field in results.fields}
-    leading = {field: name for field, results in judged.items() if (name := scores.leading(results, field))}
+    first = {field: next(r for r in members if field in r.fields) for results in members for field in results.fields}
+    leading = {field: name for field, results in first.items() if (name := scores.leading(results, field))}
     head = [Column("", numeric=False), *(Column(key) for key in family.keys), Column("folds")]
-    head += [columns.of_metric(m, f, judged[f].unit, f"{labels.field_name(f)} ") for f, m in leading.items()]
+    head += [columns.of_metric(m, f, first[f].unit, f"{labels.field_name(f)} ") for f, m in leading.items()]
     cells = [_errors(family, field, metric) for field, metric in leading.items()]
+    told = {label: next(r for r in members if label in r.labels) for results in members for label in results.labels}
+    measures = {label: judged.measure(results, label) for label, results in told.items()}
+    head += [columns.of_metric(metric, label, "", f"{label} ") for label, metric in measures.items()]
+    cells += [_answers(family, label, metric) for label, metric in measures.items()]
     if any(family.scores):
         head, cells = [*head, Column("validation ↓")], [*cells, _validation(family)]
     rows = [
@@ -65,6 +69,11 @@ def _table(family: Family) -> Table:
 
 def _errors(family: Family, field: str, metric: str) -> list[Cell]:
     found = [scores.score(results, field, metric, EMULATOR) for results in family.members]
+    return columns.measured(metric, found, [not results.missing for results in family.members])
+
+
+def _answers(family: Family, label: str, metric: str) -> list[Cell]:
+    found = [judged.score(judged.leading(results, label)) for results in family.members]
     return columns.measured(metric, found, [not results.missing for results in family.members])
 
 

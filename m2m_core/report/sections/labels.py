@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ...registry import register
-from .. import columns, judged, labels
+from .. import chance, columns, judged, labels
 from ..blocks import Block, Cell, Column, Group, Section, Table, Text
 from ..context import Context
 from ..results import EMULATOR, ExperimentResults
@@ -13,6 +13,11 @@ from ..results import EMULATOR, ExperimentResults
 __all__ = ["answers"]
 
 PICTURES = ["roc", "reliability", "confusion", "recovery", "saliency"]
+PLACES = 3  # decimals of what is of order 1
+BEYOND = (
+    "Held-out samples of all folds. Chance is the part of the commonest class, and R² 0. The error is that of the mean "
+    "over the folds, of an accuracy at least what so many independent groups (seeds) leave; 3 errors are asked for."
+)
 
 
 @register("section", "labels")
@@ -24,7 +29,8 @@ def answers(context: Context) -> Section:
     own = [results for results in asked if context.base(results) is None]
     leads = [Text(_headline(r, label, len(own) > 1), "lead") for r in own for label in r.labels]
     tables = {results.name: _tables(results) for results in asked}
-    return Section("Labels", [*leads, *context.each(tables), *context.pictures(PICTURES), _legend(asked)])
+    blocks = [*leads, _beyond(asked), *context.each(tables), *context.pictures(PICTURES), _legend(asked)]
+    return Section("Labels", blocks)
 
 
 def _headline(results: ExperimentResults, label: str, named: bool) -> str:
@@ -38,7 +44,40 @@ def _headline(results: ExperimentResults, label: str, named: bool) -> str:
         area = _shown(results, label, EMULATOR, "auc")
         start = f"{owner} network tells {label} of held-out samples with accuracy {known.pop(EMULATOR)} (AUC {area})"
     others = [f"{value} of the {judged.named(source)}" for source, value in known.items()]
+    start = f"{start}, {_margin(chance.over_chance(results, label, EMULATOR))}"
     return f"{start}, against {labels.joined(others)}." if others else f"{start}."
+
+
+def _margin(found: chance.Margin | None) -> str:
+    """'0.46 ± 0.04 above chance', or that nothing is."""
+    if found is None or not found.error > 0:
+        return "how far from chance unknown"
+    if not found.is_known:
+        return f"not told from chance ({labels.measure(found.value, found.error, 2)} above it)"
+    return f"{labels.measure(abs(found.value), found.error, 2)} {'above' if found.value > 0 else 'below'} chance"
+
+
+def _beyond(asked: Sequence[ExperimentResults]) -> Table:
+    """What every network and baseline is worth beyond chance, and the networks beyond their best baseline."""
+    rows = [
+        [results.label if source == EMULATOR else "", label, judged.named(source), *_far(results, label, source)]
+        for results in asked
+        for label in results.labels
+        for source in results.sources
+    ]
+    heads = [Column(name, numeric=False) for name in ("", "label", "told by")]
+    heads += [Column("accuracy, R²"), Column("above chance"), Column("in errors"), Column("", numeric=False)]
+    return Table([*heads, Column("above the best baseline")], rows, BEYOND)
+
+
+def _far(results: ExperimentResults, label: str, source: str) -> list[Cell | str]:
+    margin, worth = chance.over_chance(results, label, source), judged.score(judged.leading(results, label, source))
+    over = chance.over_baselines(results, label) if source == EMULATOR else None
+    if margin is None or worth is None:
+        return [Cell(labels.DASH, weak=True)] * 5
+    word = "not told from chance" if not margin.is_known else "above chance" if margin.value > 0 else "below chance"
+    shown = labels.measure(worth.mean, worth.spread, 3), labels.measure(*margin, 2), labels.number(margin.errors, 2)
+    return [*shown, Cell(word, strong=margin.is_known), labels.measure(*over, 2) if over else ""]
 
 
 def _shown(results: ExperimentResults, label: str, source: str, metric: str) -> str:
@@ -87,7 +126,7 @@ def _table(results: ExperimentResults, label: str, of: str, caption: str) -> Tab
 
 def _measured(name: str, tables: Sequence[pd.DataFrame], results: ExperimentResults) -> list[Cell]:
     found = [judged.score(table[name]) if name in table else None for table in tables]
-    return columns.measured(name, found, [not results.missing] * len(found))
+    return columns.measured(name, found, [not results.missing] * len(found), PLACES if name != "rmse" else 5)
 
 
 def _legend(asked: Sequence[ExperimentResults]) -> Text:
