@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from . import judged
+from . import judged, labels
 from .results import EMULATOR, ExperimentResults
 
 __all__ = ["ENOUGH", "Margin", "over_baselines", "over_chance"]
@@ -19,6 +19,9 @@ class Margin(NamedTuple):
 
     value: float
     error: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} ± {self.error:.2f}".replace("-", labels.MINUS).removesuffix(" ± nan")
 
     @property
     def errors(self) -> float:

@@ -9,6 +9,7 @@ __all__ = [
     "DASH",
     "GAP",
     "METRICS",
+    "MINUS",
     "Metric",
     "capital",
     "decimals",

@@ -53,8 +53,8 @@ def _margin(found: chance.Margin | None) -> str:
     if found is None or not found.error > 0:
         return "how far from chance unknown"
     if not found.is_known:
-        return f"not told from chance ({labels.measure(found.value, found.error, 2)} above it)"
-    return f"{labels.measure(abs(found.value), found.error, 2)} {'above' if found.value > 0 else 'below'} chance"
+        return f"not told from chance ({found} above it)"
+    return f"{found._replace(value=abs(found.value))} {'above' if found.value > 0 else 'below'} chance"
 
 
 def _beyond(asked: Sequence[ExperimentResults]) -> Table:
@@ -76,8 +76,8 @@ def _far(results: ExperimentResults, label: str, source: str) -> list[Cell | str
     if margin is None or worth is None:
         return [Cell(labels.DASH, weak=True)] * 5
     word = "not told from chance" if not margin.is_known else "above chance" if margin.value > 0 else "below chance"
-    shown = labels.measure(worth.mean, worth.spread, 3), labels.measure(*margin, 2), labels.number(margin.errors, 2)
-    return [*shown, Cell(word, strong=margin.is_known), labels.measure(*over, 2) if over else ""]
+    shown = labels.measure(worth.mean, worth.spread, 3), str(margin), labels.number(margin.errors, 2)
+    return [*shown, Cell(word, strong=margin.is_known), str(over) if over else ""]
 
 
 def _shown(results: ExperimentResults, label: str, source: str, metric: str) -> str:
