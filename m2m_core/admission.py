@@ -17,6 +17,7 @@ from .data.catalogue import Catalogue, Sample
 from .data.parameters import TOLD, names_in
 from .data.slices import Slices
 from .errors import ConfigError, DataError
+from .family import family_of
 from .files import write_text
 from .models import Geometry, geometry_of
 from .wording import hint, shown
@@ -61,8 +62,11 @@ def _check_folds(config: Config, chosen: Prediction, where: str) -> None:
 
 
 def _check_write(config: Config, chosen: Prediction, where: str) -> None:
-    parts = config.datasets[config.experiments[chosen.experiment].dataset].parts("target")
-    write: Any = chosen.write
+    experiment, write = config.experiments[chosen.experiment], chosen.write
+    if write and family_of(experiment.task).tells:
+        text = f"{write.kind} is of fields, but {shown(chosen.experiment)} tells labels"
+        raise ConfigError(f"{where}.write: {text}; expected a dataset alone, which makes answers.csv")
+    parts = config.datasets[experiment.dataset].parts("target")
     if write and write.path and write.kind == "npy" and (PART in write.path) != (parts != [""]):
         names = f"{PART} in it, for {', '.join(parts)}" if parts != [""] else f"no {PART}: the target is undivided"
         raise ConfigError(f"{where}.write.path: {shown(write.path)}; expected {names}")

@@ -77,7 +77,6 @@ def check(config: Config) -> Config:
             _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
             _check_sizes(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
     admission.check(config)
-    _check_written(config)
     for name, probes in config.probes.items():
         _check_search(config, name)
         for variant, experiment in probes:
@@ -156,14 +155,6 @@ def _check_family(experiment: Experiment, dataset: Dataset) -> None:
                 text = f"{one['name']!r} is not for task {task['name']!r}; expected one of {', '.join(entries)}"
                 raise ConfigError(f"{where}: {text}")
     family.check(experiment, dataset)
-
-
-def _check_written(config: Config) -> None:
-    """No files of fields where labels are told, which make tables; those of held-out samples are in the report."""
-    for name, chosen in config.predictions.items():
-        if chosen.write and family_of(config.experiments[chosen.experiment].task).tells:
-            text = f"{chosen.write.kind} is of fields, but {shown(chosen.experiment)} tells labels"
-            raise ConfigError(f"predictions.{name}.write: {text}; expected a dataset alone, which makes answers.csv")
 
 
 def _check_processes(training: Training) -> None:

@@ -146,7 +146,7 @@ def test_tables_of_cubes_and_slices_agree_with_what_is_evaluated(trained, tmp_pa
 def test_models_that_told_of_other_cubes_make_no_table(trained, tmp_path):
     other = tmp_path / "other.h5"
     with h5py.File(trained.predictions) as file, predictions.create(other, {}) as copy:
-        name = predictions.samples(file)[0]
+        name = predictions.names(file)[0]
         file.copy(name, copy)
     outputs = SimpleNamespace(samples=tmp_path / "answers.csv", slices=tmp_path / "slices.csv")
     with pytest.raises(DataError, match=r"other.h5: another sample or shape than in .*; delete it to predict anew"):
