@@ -157,6 +157,7 @@ SPECIAL = _scalings() | _trackers() | _of_labels() | _of_cubes() | {
     "predictions.experiment": ("predictions.new.experiment", "tiny", "again"),
     "predictions.dataset": ("predictions.new.dataset", "other", "third"),
     "predictions.folds": ("predictions.new.folds", [0], [0, 1]),
+    "predictions.draws": ("predictions.new.draws", None, 2),
     "predictions.cell_tolerance": ("predictions.new.cell_tolerance", None, 0.5),
     "predictions.write.kind": ("predictions.held.write", "npy", "hdf5"),
     "predictions.write.path": ("predictions.held.write", {"kind": "npy"}, {"kind": "npy", "path": "{id}_out.npy"}),
@@ -213,6 +214,9 @@ def base(path: str) -> dict:
         raw["datasets"]["third"] = copy.deepcopy(raw["datasets"]["other"])
         raw["predictions"]["more"] = {"experiment": "tiny", "dataset": "third"}
         raw["experiments"]["again"] = {**copy.deepcopy(tiny), "loss": "mae"}
+    if parts[-1] == "draws":
+        raw["datasets"]["boxes"]["source"] = dict(FILES)  # as fine as the model makes them
+        tiny["model"] = {"name": "stylegan2_generator", "scale": 2, "width": 2}
     if told := _labels_of(parts):
         raw["datasets"]["boxes"]["source"] = copy.deepcopy(LABELLED.get(parts[1], GRAVITY))
         tiny.update(task=told, crops={"kind": "slices"}, model="racoon", normalize={"input": "standardise"})

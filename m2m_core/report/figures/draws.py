@@ -30,7 +30,7 @@ def _amplitudes(axes: Axes, results: ExperimentResults, field: str) -> None:
     style.draw_curve(axes, _with_band(results, field), EMULATOR, results)
     style.title(axes, results, field)
     style.wavenumbers(axes, results)
-    style.focus(axes, low=0.0, high=2.0)
+    _focus(axes)
     axes.set_xlabel("")
     axes.set_ylabel(r"$T(k)$ of the draws")
 
@@ -47,5 +47,12 @@ def _calibration(axes: Axes, results: ExperimentResults, field: str) -> None:
     axes.axhline(1, color=style.COLORS["truth"], lw=0.8)
     style.draw_curve(axes, results.curve(field, "spread_skill_spectrum", EMULATOR), EMULATOR, results)
     style.wavenumbers(axes, results)
-    style.focus(axes, low=0.0, high=2.0)
+    _focus(axes)
     axes.set_ylabel("spread / skill")
+
+
+def _focus(axes: Axes) -> None:
+    """On what is drawn, and on what is perfect."""
+    style.focus(axes, low=0.0, high=2.0)
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, 0.98), max(high, 1.02))
