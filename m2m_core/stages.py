@@ -225,6 +225,7 @@ class Stages:
         normals = self._normals(self._of(experiment))
         pairs = {("torch_transform", name) for normal in normals for name in _chain(normal).split("-")}
         pairs |= {("torch_scaling", _scaling(normal)) for normal in normals}
+        pairs.add(("torch_model", self._chosen(experiment, "model")["name"]))
         code = [find(*pair) for pair in sorted(pairs) if pair[1] in registry.entries(pair[0])]
         keys = {"task": task, "experiment": experiment, "inference": self._of(experiment).inference.model_dump()}
         return self._with_code(

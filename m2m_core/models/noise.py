@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["normal"]
+__all__ = ["APART", "FACTORS", "ODD", "SHIFTS", "normal"]
 
-ODD = np.uint64(0x9E3779B97F4A7C15)  # of SplitMix64 (Steele et al. 2014), as are the shifts and factors of `_mixed`
+ODD = np.uint64(0x9E3779B97F4A7C15)  # of SplitMix64 (Steele et al. 2014), as are shifts and factors
+SHIFTS = np.uint64(30), np.uint64(27), np.uint64(31)
+FACTORS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 APART = np.uint64(0xD1B54A32D192ED03)  # between the two numbers that a voxel's normal number is made of
 
 
@@ -31,9 +33,9 @@ def normal(
 
 def _mixed(x: np.ndarray) -> np.ndarray:
     """64 bits, each of which depends on all of the input's."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    for shift, factor in zip(SHIFTS, FACTORS, strict=False):
+        x = (x ^ (x >> shift)) * factor
+    return x ^ (x >> SHIFTS[-1])
 
 
 def _uniform(x: np.ndarray) -> np.ndarray:

@@ -66,7 +66,9 @@ def unpacked(files, folder):
 
 def numbers_of(files, sample):
     """What its emulator has to be told of a sample."""
-    own = {name: sample.parameters[name] for name in files.experiment["styles"] if name in sample.parameters}
+    noisy = dict(files.experiment["model"])["name"] == "stylegan2_generator"
+    own: dict = {"seed": sample.id} if noisy else {}
+    own |= {name: sample.parameters[name] for name in files.experiment["styles"] if name in sample.parameters}
     return {"redshift": sample.redshift, "omega_m": sample.omega_m, **own}
 
 

@@ -39,14 +39,19 @@ BOTH, LOG = ("input", "target"), {"transform": "log1p", "scaling": "identity"}
 CASES = {
     "vnet periodic 3-D": ((8, 8, 8), {}),
     "unet valid 3-D in tiles": ((24, 26, 28), {"model": model("unet", "valid"), "inference": {"tile": [24, 16, 12]}}),
-    "vnet zero 3-D in tiles": ((12, 12, 12), {"model": model(padding="zero"), "normalize": {"input": "minmax"}}),
+    "vnet zero 3-D in tiles, sees more than it needs": ((12, 12, 12), {"model": model(padding="zero"),
+        "normalize": {"input": "minmax"}, "crops": {"size": 6, "halo": [[1, 3], 2, 0]}}),
     "unet periodic 2-D, batches": ((16, 16), {"model": model("unet", depth=2, normalization="batch"),
                                               "crops": {"size": 16}, "channels": {"input": 2, "target": 1}}),
     "vnet valid 2-D, two levels, not periodic": ((24, 24), {"model": model(padding="valid", depth=2),
                                                             "source": {"periodic": False}}),
     "vnet periodic 2-D of two parts": ((8, 8), {"channels": {"input": {"psi": 2, "rho": 1}, "target": 3},
         "normalize": {"input": {"psi": "velocity", "rho": {"transform": ["expm1", "log1p"]}}, "target": "expm1"}}),
-    "unet zero 2-D, not periodic": ((12, 12), {"model": model("unet", "zero"), "source": {"periodic": False}}),
+    "unet zero 2-D in blended tiles, half open": ((12, 22), {"model": model("unet", "zero"),
+        "source": {"periodic": [False, True]}, "inference": {"tile": [8, 8], "overlap": [2, 4]}}),
+    "generator 2-D, finer by noise, in blended tiles": ((8, 10), {
+        "model": {"name": "stylegan2_generator", "scale": 2, "width": 4}, "source": {"scale": 2},
+        "crops": {"size": 4}, "inference": {"tile": [4, 4], "overlap": [2, 1], "seed": 3}}),
 }  # fmt: skip
 
 
@@ -152,6 +157,13 @@ def test_the_same_model_makes_the_same_bytes(files, tmp_path):
 def test_other_fields_are_refused(loaded, shape, physics, complaint):
     with pytest.raises(ValueError, match=complaint):
         loaded[0](torch.zeros(shape), **physics)
+
+
+def test_tiles_of_a_network_that_closes_boxes_and_noise_where_there_is_none_are_refused(loaded):
+    with pytest.raises(ValueError, match=r"tiles of \[4, 8\] in a field of \[8, 8\]; expected it whole"):
+        loaded[0](torch.zeros(2, 8, 8), tile=[4, 8])
+    with pytest.raises(ValueError, match="seed 3, but this network is told no noise; expected none"):
+        loaded[0](torch.zeros(2, 8, 8), seed=3)
 
 
 def test_a_damaged_file_is_named(files, tmp_path):
