@@ -16,7 +16,9 @@ from .errors import RunError
 __all__ = [
     "check_folder",
     "digest",
+    "forget_incomplete",
     "replaced",
+    "write_contents",
     "write_json",
     "write_text",
     "write_whole",
@@ -95,6 +97,35 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Publish `value` as sorted JSON at `path`; NaN and infinities are refused."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_contents(path: str | Path, folder: str | Path) -> None:
+    """Publish at `path` what lies below `folder`: relative path of each file -> bytes."""
+    files = (Path(place) / name for place, _, names in os.walk(folder) for name in names)
+    write_json(path, {str(file.relative_to(folder)): file.stat().st_size for file in files})
+
+
+def forget_incomplete(path: str | Path, folder: str | Path) -> str:
+    """Remove the list at `path`, see `write_contents`, if not all of its files lie below `folder` as it says.
+
+    Returns the first that is gone or of another size, empty if none is: one look at each.
+    """
+    try:
+        known = json.loads(Path(path).read_text(encoding="utf-8")).items()
+        lost = next((name for name, size in known if not _has(Path(folder) / name, size)), "")
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, AttributeError):
+        lost = Path(path).name
+    if lost:
+        Path(path).unlink(missing_ok=True)
+    return lost
+
+
+def _has(path: Path, size: int) -> bool:
+    with contextlib.suppress(OSError):
+        return path.stat().st_size == size
+    return False
 
 
 def digest(path: str | Path) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from m2m_core import files, lock
 from m2m_core.errors import RunError
+from m2m_core.files import forget_incomplete, write_contents
 
 OLD, NEW = b"old" * 1000, b"new" * 2000
 
@@ -239,3 +240,19 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path):
     code += "try: files.check_folder(sys.argv[1])\nexcept errors.RunError as error: print(error)"
     done = subprocess.run([sys.executable, "-c", code, str(folder / "x")], capture_output=True, text=True, check=True)
     assert done.stdout == f"{folder / 'x'}: {folder} cannot be written to; expected a folder of yours\n"
+
+
+@pytest.mark.parametrize("harm", ["deleted", "cut", "list damaged", None])
+def test_a_folder_that_lost_a_file_is_noticed_once(tmp_path, harm):
+    folder, listed = tmp_path / "files", tmp_path / "files.json"
+    for name in ("a/x.npy", "b/x.npy"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_bytes(b"12345")
+    write_contents(listed, folder)
+    if harm == "list damaged":
+        listed.write_text("[1")
+    elif harm:
+        (folder / "b/x.npy").unlink() if harm == "deleted" else (folder / "b/x.npy").write_bytes(b"123")
+    expected = {"list damaged": "files.json", None: ""}.get(harm, "b/x.npy")
+    assert forget_incomplete(listed, folder) == expected
+    assert listed.exists() == (harm is None) and forget_incomplete(listed, folder) == ""

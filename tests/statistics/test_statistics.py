@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from m2m_core.data.catalogue import Catalogue, build
 from m2m_core.data.normalize import Normalizer
+from m2m_core.data.rounding import rounded
 from m2m_core.data.sources import hdf5
 from m2m_core.errors import DataError
 from m2m_core.statistics import Moments, moments, pool, read_moments, write_moments
@@ -180,3 +181,28 @@ def test_a_file_that_changed(tmp_path):
     np.save(tmp_path / "input" / "2.npy", field((3, 8, 8, 9)))
     with pytest.raises(DataError, match="input/2.npy: changed since the catalogue was made"):
         moments(found)
+
+
+# ---- what float32 does not hold
+
+
+@pytest.mark.parametrize(
+    "dtype, values, problem",
+    [
+        ("i8", [0, 2**25 + 1], "integers of up to 33554433 are rounded to float32, which has all of them up to 1677721"),
+        ("u4", [2**24 + 1, 2**24 + 2], "integers of up to 16777218 are rounded"),
+        ("f8", [1e6, 1e6 + 0.5], "values near 1e+06 with a spread of 0.25 are rounded to float32 in steps of 0.062"),
+        ("f8", [1e6, -1e6], None), ("i8", [-(2**24), 3], None), ("f8", [3.1, 3.1], None), ("i2", [0, 30000], None),
+        ("f4", [1e6, 1e6 + 0.5], None),
+    ],
+)  # fmt: skip
+def test_what_float32_does_not_hold_is_said_once(tmp_path, dtype, values, problem):
+    found = several(tmp_path, [np.tile(np.array(values, dtype), (1, 8, 4))] * 2)
+    rows = moments(found)
+    lines = rounded(found, rows)
+    assert rounded(found, rows, "exp") == []
+    if problem is None:
+        assert lines == []
+    else:
+        assert len(lines) == 1 and lines[0].endswith("(and 1 more file)")
+        assert lines[0].startswith(f"{tmp_path}/0.npy: {problem}")

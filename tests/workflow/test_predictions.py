@@ -34,12 +34,13 @@ def test_new_inputs_are_predicted_and_nothing_is_trained(asked):
     assert "prediction boxes 1: 2 samples" in output
     folder = asked.path("predictions/boxes")
     assert {p.name for p in folder.iterdir()} == {
-        "fold-0.h5", "fold-1.h5", "mean.h5", "spread.h5", "samples.csv", "files",
+        "fold-0.h5", "fold-1.h5", "mean.h5", "spread.h5", "samples.csv", "files", "files.json",
     }  # fmt: skip
     values = np.load(folder / "files/a.npy", allow_pickle=False)
     assert values.shape == (3, 8, 8, 8) and values.dtype == np.float32
+    (folder / "files/b.npy").unlink()
     rules, lines = stale(asked.folder)
-    assert rules == {"report": 1}, lines
+    assert rules == {"report": 1, "writing": 1}, lines
     add(asked, "c")
     rules, lines = stale(asked.folder)
     assert set(rules) == {"catalogue", "report", *MADE} - {"predict"}

@@ -20,7 +20,7 @@ from m2m_core.data import shards
 from m2m_core.data.naming import holds_many
 from m2m_core.data.sources import dated, inventory, places
 from m2m_core.errors import M2MError
-from m2m_core.files import check_folder
+from m2m_core.files import check_folder, forget_incomplete
 from m2m_core.provenance import fingerprint, with_file
 from m2m_core.script import ERRORS, keep_caches, last_error, tell_scripts, use_library
 from m2m_core.stages import Stages, is_simulated
@@ -94,6 +94,7 @@ SPREAD = f"{APPLIED}/spread.h5"
 WRITTEN = f"{APPLIED}/files"
 ANSWERS = f"{APPLIED}/answers.csv"
 SLICE_ANSWERS = f"{APPLIED}/slices.csv"
+CONTENTS = f"{APPLIED}/files.json"
 REPORT = f"{RESULTS}/report.html"
 ARCHIVE = f"{RESULTS}/archive.zip"
 ARCHIVE_WITH_PREDICTIONS = f"{RESULTS}/archive-with-predictions.zip"
@@ -105,6 +106,10 @@ NOTES = ".snakemake"  # where Snakemake keeps its locks and what it knows of ear
 if workflow.is_main_process:
     for line in driver.prepare(RESULTS, NOTES):
         print(f"results: {line}", file=sys.stderr)
+    for name in CONFIG.predictions:  # Snakemake knows of the folder alone
+        folder = WRITTEN.format(prediction=name)
+        if lost := forget_incomplete(CONTENTS.format(prediction=name), folder):
+            print(f"results: {folder}/{lost} is gone or changed: the folder is made anew", file=sys.stderr)
 
 
 wildcard_constraints:
@@ -302,7 +307,7 @@ def predicted(wildcards=None):
             continue
         files += final(name)
         files += [SPREAD.format(prediction=name)] if files[-1] == MEAN.format(prediction=name) else []
-        files += [WRITTEN.format(prediction=name)] if chosen.write else []
+        files += [path.format(prediction=name) for path in (WRITTEN, CONTENTS)] if chosen.write else []
     return files
 
 

@@ -92,7 +92,8 @@ rule writing:
         samples=predicted_samples,
         predictions=lambda w: final(w.prediction),
     output:
-        directory(WRITTEN),
+        files=directory(WRITTEN),
+        contents=CONTENTS,
     log:
         f"{LOGS}/writing/{{prediction}}.log",
     conda:
