@@ -228,6 +228,8 @@ class Stages:
         pairs.add(("torch_model", self._chosen(experiment, "model")["name"]))
         code = [find(*pair) for pair in sorted(pairs) if pair[1] in registry.entries(pair[0])]
         keys = {"task": task, "experiment": experiment, "inference": self._of(experiment).inference.model_dump()}
+        if meaning := dict(self.config.datasets[self._of(experiment).dataset].source).get("labels"):
+            keys["meaning"] = meaning
         return self._with_code(
             keys, "m2m_core.export.stage", entry, *code, *self._code(experiment, ("task", "model", "geometry"))
         )

@@ -21,7 +21,7 @@ from .normalize import Normal, Several, normal
 from .program import Exportable
 from .styles import Styles
 
-__all__ = ["Emulator", "field_to_field"]
+__all__ = ["Emulator", "described", "field_to_field"]
 
 UNITS = {"displacement": "Mpc/h"}
 LEAST = 2  # voxels of the coarsest level along an axis: torch takes sizes of one for constants
@@ -123,7 +123,7 @@ def _about(
     }
     periodic = sample.periodic if len(set(sample.around)) == 1 else list(sample.around)
     noise = {"seed": chosen["seed"]} if geometry.noise else None
-    sides = {side: _described(sample, side, task) for side in ("input", "target")}
+    sides = {side: described(sample, side, task) for side in ("input", "target")}
     return {**sides, "size": size, "periodic": periodic, "numbers": list(numbers), "noise": noise}
 
 
@@ -157,7 +157,7 @@ def _example(emulator: Emulator, sample: Sample, margin: int, edges: Sequence[in
     return field, *physics, *told
 
 
-def _described(sample: Sample, side: str, task: FieldToField) -> dict[str, Any]:
+def described(sample: Sample, side: str, task: Any) -> dict[str, Any]:
     """What the channels of a field are, in which units, and how the program normalises them."""
     quantities = [
         {"quantity": quantity, "channels": channels, "unit": UNITS.get(quantity, "")}

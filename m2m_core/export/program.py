@@ -16,7 +16,7 @@ from ..files import write_whole
 
 __all__ = ["Exportable", "save"]
 
-ABOUT, LOADER = "about.json", "emulate.py"  # below archive/extra in the file
+ABOUT = "about.json"  # below archive/extra in the file
 TOLERANCE = 1e-5  # of the loaded program against the module, relative to the largest value
 TRACES = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node", "custom")
 
@@ -39,6 +39,8 @@ class Exportable:
     shapes: tuple[Any, ...]
     only: Sequence[int]
     about: Mapping[str, Any]
+    unit: tuple[str, str] = ("fields", "voxels")  # what has a size, and what it is measured in
+    loader: str = "emulate.py"  # a module of this package that needs torch alone, and goes with the program
 
 
 def save(path: str | Path, exportable: Exportable, about: Mapping[str, Any]) -> tuple[int, bool]:
@@ -49,8 +51,8 @@ def save(path: str | Path, exportable: Exportable, about: Mapping[str, Any]) -> 
     module = exportable.module.eval().requires_grad_(False)
     program, free = _traced(module, exportable)
     told = json.dumps({**about, **exportable.about, "free": free}, indent=1, sort_keys=True, allow_nan=False)
-    loader = Path(__file__).with_name(LOADER).read_text(encoding="utf-8")
-    data = _packed(_without_traces(program), {ABOUT: told, LOADER: loader})
+    loader = Path(__file__).with_name(exportable.loader).read_text(encoding="utf-8")
+    data = _packed(_without_traces(program), {ABOUT: told, exportable.loader: loader})
     _check(path, data, module, map(exportable.example, exportable.sizes if free else [exportable.only]))
     write_whole(path, lambda stream: stream.write(data))
     return len(data), free

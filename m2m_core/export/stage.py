@@ -16,7 +16,7 @@ __all__ = ["export"]
 
 FORMAT = 1
 RECORDED = ("sha256", "identity", "steps", "best_step", "seed", "parameters", "versions")
-USE = "unzip -p FILE archive/extra/emulate.py > emulate.py; from emulate import load; emulate, about = load(FILE)"
+USE = "unzip -p FILE archive/extra/{0}.py > {0}.py; from {0} import load; {0}, about = load(FILE)"
 
 
 def export(settings: Mapping[str, Any], files: Any, output: str, fold: int, job: Any) -> str:
@@ -33,9 +33,11 @@ def export(settings: Mapping[str, Any], files: Any, output: str, fold: int, job:
     for module in task.modules.values():
         module.eval()
     exportable = registry.load("export", settings["task"])(task)
-    size, free = save(output, exportable, _about(settings, record, study))
-    sizes = "of free size" if free else f"of {'x'.join(map(str, exportable.only))} voxels alone"
-    return f"{size / 1e6:.1f} MB, fields {sizes}"
+    use = USE.format(exportable.loader.removesuffix(".py"))
+    size, free = save(output, exportable, {**_about(settings, record, study), "use": use})
+    what, measure = exportable.unit
+    sizes = "of free size" if free else f"of {'x'.join(map(str, exportable.only))} {measure} alone"
+    return f"{size / 1e6:.1f} MB, {what} {sizes}"
 
 
 def _about(settings: Mapping[str, Any], record: Mapping[str, Any], study: Study) -> dict[str, Any]:
@@ -46,10 +48,10 @@ def _about(settings: Mapping[str, Any], record: Mapping[str, Any], study: Study)
     known |= {name: sorted({s.parameters[name] for s in training}) for name in own}
     return {
         "format": FORMAT,
-        "use": USE,
         "cite": CITATION,
         "experiment": settings["experiment"],
         "fold": study.fold,
+        **({"meaning": settings["meaning"]} if settings.get("meaning") else {}),
         "config": {key: value for key, value in record["settings"].items() if key != "code"},
         "trained_on": {**_samples(training), **known},
         "defaults": {name: values[0] for name, values in known.items() if len(values) == 1},
