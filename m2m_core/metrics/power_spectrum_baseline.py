@@ -52,7 +52,7 @@ class PowerSpectrumMLP:
     """
 
     def __init__(
-        self, *, bins: Count = 24, examples: Count = 20000, hidden: Count = 16, penalty: Positive = 1.0e-4
+        self, *, bins: Count = 24, examples: Count = 20000, hidden: Count = 16, penalty: Positive = 1.0e-3
     ) -> None:
         self.bins, self.examples, self.hidden, self.penalty = bins, examples, hidden, penalty
         self.model: Perceptron | None = None
