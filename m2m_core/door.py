@@ -5,7 +5,7 @@ and against the fields when the catalogue is known.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import chain
@@ -36,7 +36,6 @@ Space = dict[str, tuple[int, ...]]  # field -> its edges [voxels]
 LARGE = 2**20  # voxels
 SEARCHED = "model", "optimizer", "schedule", "styles", "task", "training"
 AFTER = "evaluation", "inference", "tracking"
-JUDGING = "answer", "choose", "classes", "labels", "name"  # options of tasks that decide what a score is of
 
 
 @dataclass(frozen=True)
@@ -290,13 +289,13 @@ def _check_search(config: Config, name: str) -> None:
     if (fold := ablation.search.fold) >= count:  # type: ignore[union-attr]
         raise ConfigError(f"ablations.{name}.search.fold: {fold} of {count} folds; expected 0 to {count - 1}")
     for key in ablation.draw or {}:
-        if text := _unsearchable(key):
+        if text := _unsearchable(key, family_of(config.experiments[ablation.of].task).judging):
             expected = f"{', '.join(SEARCHED[:-1])} or {SEARCHED[-1]}"
             raise ConfigError(f"{joined('ablations', name, 'draw', key)}: {text}; expected a key of {expected}")
 
 
-def _unsearchable(key: str) -> str:
-    """Why a search cannot choose a key, empty if it can."""
+def _unsearchable(key: str, judging: Collection[str]) -> str:
+    """Why a search cannot choose a key, empty if it can; judging: options of the task that decide what a score is."""
     section, _, inner = key.partition(".")
     if section == "loss":
         return "trials are compared by their loss, so it cannot differ; vary it instead"
@@ -304,7 +303,7 @@ def _unsearchable(key: str) -> str:
         return "changes no score of a trial; vary it instead"
     if section not in SEARCHED:
         return "trials share what the stages before training make; vary it instead"
-    if section == "task" and inner.partition(".")[0] in ("", *JUDGING):
+    if section == "task" and inner.partition(".")[0] in ("", "name", *judging):
         return "decides what the scores of trials are of; vary it instead"
     if not inner and section == "training" or inner.split(".")[0] in ("validation", "seed"):
         return "decides on which samples trials are compared"

@@ -1,6 +1,6 @@
 """What tasks of one family take from the other keys of their experiment: known without torch, before any job runs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ class Family:
     check_sizes: (experiment, dataset, edges of its fields by name [voxels], if they are known) the same, of what
         crops decide
     defaults: task -> keys of the experiment whose defaults are others
+    judging: options of the task that decide what its validation score is of
     needs_target: whether it learns a second field, which the dataset has to have
     tells: whether what it predicts are labels, tables of them, and not fields
     """
@@ -33,6 +34,7 @@ class Family:
     check: Callable[[Any, Any], Any]
     check_sizes: Callable[[Any, Any, Any], Any] = _nothing
     defaults: Callable[[Any], dict[str, Any]] = _nothing
+    judging: Collection[str] = ()
     needs_target: bool = True
     tells: bool = False
 

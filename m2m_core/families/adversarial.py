@@ -18,7 +18,7 @@ __all__ = ["adversarial"]
 @register("family", "adversarial")
 def adversarial() -> Family:
     """A field of another, judged by a discriminator."""
-    return replace(fields.field_to_field(), check_sizes=check_sizes)
+    return replace(fields.field_to_field(), check_sizes=check_sizes, judging=("choose",))
 
 
 def check_sizes(experiment: Experiment, dataset: Dataset, space: dict[str, tuple[int, ...]] | None) -> None:

@@ -20,6 +20,7 @@ LOSSES = {"binary": "binary_cross_entropy", "classes": "categorical_cross_entrop
 BASELINES = ["power_spectrum_baseline"]
 OF_ALL = ("learning",)  # figures of every family
 OF_CLASSES, OF_PARAMETERS = ("roc", "reliability", "confusion"), ("recovery",)  # what labels are decides
+JUDGING = ("answer", "classes", "labels")
 FOR_CROPS = ("augment_factor", "augment_offset", "farthest_shift")  # keys of training
 WORD = re.compile(r"{(\w+)}")
 
@@ -27,7 +28,7 @@ WORD = re.compile(r"{(\w+)}")
 @register("family", "field_to_label")
 def field_to_label() -> Family:
     """Labels of a field."""
-    return Family(KINDS, figures, check, defaults=defaults, needs_target=False, tells=True)
+    return Family(KINDS, figures, check, defaults=defaults, judging=JUDGING, needs_target=False, tells=True)
 
 
 def kind_of(task: Any) -> str:

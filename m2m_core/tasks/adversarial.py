@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import models, registry
+from .. import models
 from ..data.catalogue import Sample
 from ..losses.frame import Frame
 from ..losses.spectral import spectral
@@ -18,6 +18,7 @@ from ..registry import register
 from .adversary import Adversary, Scene, Slopes, resampled
 from .field_to_field import FieldToField
 from .protocol import Descents, Prediction, Row, Split, Study
+from .supervised import optimizer_of
 
 __all__ = ["Adversarial"]
 
@@ -93,10 +94,8 @@ class Adversarial:
     @cached_property
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """What updates each network: made when they are asked for, because only training pays for their import."""
-        options = dict(self.optimizer)
-        build = registry.load("optimizer", options.pop("name"))
-        named = self.modules["discriminator"].named_parameters()
-        return {**self.regression.optimizers, "discriminator": build(named, **options)}
+        own = optimizer_of(self.optimizer, self.modules["discriminator"])
+        return {**self.regression.optimizers, "discriminator": own}
 
     # ---- examples
 

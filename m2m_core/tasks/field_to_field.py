@@ -1,6 +1,7 @@
 """Regress one field on another, crop by crop (U-Net, V-Net): displacement to displacement, density to density."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,13 @@ from ..physics.interpolation import refined
 from ..registry import register
 from .examples import Example, Examples, cell
 from .protocol import Descent, Prediction, Row, Split, Study
-from .supervised import Supervised
+from .supervised import divided, fitted, optimizer_of
 
 __all__ = ["FieldToField"]
 
 
 @register("task", "field_to_field")
-class FieldToField(Supervised):
+class FieldToField:
     """One network from the crop of an input field, with its halo, to the crop of the target field.
 
     The loss compares normalised fields; voxels whose target is not finite count as learnt. Baselines are every further
@@ -76,11 +77,16 @@ class FieldToField(Supervised):
         channels = first.shape("input")[0], first.shape("target")[0]
         return models.build(name, options, *channels, len(first.box_size), padding, len(self.styles))
 
+    @cached_property
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """What updates the network."""
+        return {"model": optimizer_of(self.settings["optimizer"], self.modules["model"])}
+
     # ---- examples
 
     def samples(self) -> Split:
         """Crops of the training samples, those of the validation samples, the held-out samples."""
-        fit, watched = self.divided()
+        fit, watched = divided(self.study)
         examples, held_out = self.study.crops.among(fit), self.study.catalogue.held_out(self.study.fold)
         validate = self.study.crops.among(s.id for s in watched)
         return Split(examples, validate, held_out, next(iter(watched), None), examples.near)
@@ -100,6 +106,10 @@ class FieldToField(Supervised):
         return tuple(torch.from_numpy(self.examples.room.joined(part)) for part in parts)
 
     # ---- learning
+
+    def step(self, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
+        """One step down the gradient of the loss; scalars are what `measure` tells."""
+        return fitted(self, batch)
 
     def measure(self, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
         """The loss and, if it is a sum, its terms."""

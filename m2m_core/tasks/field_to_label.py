@@ -21,7 +21,7 @@ from ..models import devices
 from ..options import Annotated, Field, Probability
 from ..registry import register
 from .protocol import Descent, Prediction, Row, Split, Study
-from .supervised import Supervised
+from .supervised import divided, fitted, optimizer_of
 
 __all__ = ["FieldToLabel"]
 
@@ -32,7 +32,7 @@ SALIENCY = 3  # slices of a sample of which a picture is kept
 
 
 @register("task", "field_to_label")
-class FieldToLabel(Supervised):
+class FieldToLabel:
     """One network from a slice of a sample, or the whole, to its labels, which are numbers in the catalogue.
 
     A sample is judged by the mean answer to its slices, and so are the baselines.
@@ -68,11 +68,16 @@ class FieldToLabel(Supervised):
         self.loss = losses.build(self.settings["loss"], "label_loss")
         self.descent = Descent(told["clip"], told["precision"] == "fp16")
 
+    @cached_property
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """What updates the network."""
+        return {"model": optimizer_of(self.settings["optimizer"], self.modules["model"])}
+
     # ---- examples
 
     def samples(self) -> Split:
         """Slices of the training samples, those of the validation samples, the held-out samples."""
-        fit, watched = self.divided()
+        fit, watched = divided(self.study)
         examples, held_out = self.study.crops.among(fit), self.study.catalogue.held_out(self.study.fold)
         validate = self.study.crops.among(sample.id for sample in watched)
         return Split(examples, validate, held_out, near=examples.near, streams=STREAMS)
@@ -83,6 +88,10 @@ class FieldToLabel(Supervised):
         sample = self.study.catalogue[name]
         target = self.answers.target(self.truths[name] if rng is None else self._noisy(sample))
         return self._input(sample, tuple(place), rng), target
+
+    def collate(self, items: list[tuple[np.ndarray, np.ndarray]]) -> tuple[torch.Tensor, ...]:
+        """(inputs (B, channels, *edges), labels (B, outputs))."""
+        return tuple(torch.from_numpy(np.stack(part)) for part in zip(*items, strict=True))
 
     def _input(self, sample: Sample, place: Place, rng: np.random.Generator | None = None) -> np.ndarray:
         """What the network is given of a place, (channels, *edges) float32."""
@@ -103,6 +112,10 @@ class FieldToLabel(Supervised):
         return (truth + 1 + int(chance / self.noise * (count - 1))) % count
 
     # ---- learning
+
+    def step(self, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
+        """One step down the gradient of the loss; scalars are what `measure` tells."""
+        return fitted(self, batch)
 
     def measure(self, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
         """The loss, its terms if it is a sum, and of classes the part of right answers."""
