@@ -12,6 +12,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import admission, registry
 from .blending import admit
 from .config import Config, Dataset, Experiment
@@ -23,6 +25,7 @@ from .data.naming import check_words
 from .data.parameters import TOLD, names_in
 from .data.slices import STREAMS
 from .data.slices import index as lattice
+from .data.transforms import transform
 from .errors import ConfigError, DataError
 from .family import family_of
 from .models import Geometry, is_styled, known_geometry
@@ -237,9 +240,21 @@ def _check_crops(experiment: Experiment, dataset: Dataset, space: Space | None) 
         known = {"input": (LARGE,) * axes}
     sample: Any = Expected(_id(0), known, (told is not False,) * len(known["input"]))
     made = Crops(index([sample], geometry=geometry, **keys))
+    if any(map(any, made.beyond)) and (told is False or isinstance(told, list) and not all(told)):
+        _check_outside(experiment)
     if space:
         _check_tile(experiment.inference.tile or size, space["input"], geometry, made)
     _check_overlap(experiment.inference.overlap, experiment.inference.tile or size, space, geometry)
+
+
+def _check_outside(experiment: Experiment) -> None:
+    """An input whose transform takes the zeros that are read beyond a box that is not periodic."""
+    for part, normal in experiment.normalize.normals("input").items():
+        names = [normal.transform] if isinstance(normal.transform, str) else normal.transform
+        if all(registry.is_ours("transform", name) for name in names) and transform(names).outside(np.zeros(1)).any():
+            where = f"{joined('normalize.input', part) if part else 'normalize.input'}.transform"
+            text = f"{', '.join(names)}, but zeros lie around a box that is not periodic, which the model reads"
+            raise ConfigError(f"{where}: {text}; expected one that takes zeros, as log1p, or model.padding: zero")
 
 
 def _check_slices(

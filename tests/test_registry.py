@@ -13,7 +13,7 @@ KINDS = {
     "criterion", "discriminator", "encoder", "export", "family", "figure", "geometry", "label_baseline",
     "label_figure", "label_fit", "label_loss", "loss", "metric", "model", "numbers", "optimizer", "patches",
     "quantiles", "reader", "requirement", "scaling", "schedule", "section", "shape", "simulation", "source",
-    "task", "torch_scaling", "torch_transform", "tracker", "transform",
+    "task", "torch_model", "torch_scaling", "torch_transform", "tracker", "transform",
 }  # fmt: skip
 ENTRIES = [(kind, name) for kind in sorted(KINDS) for name in registry.entries(kind)]
 

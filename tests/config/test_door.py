@@ -112,6 +112,22 @@ def test_normalised_parts_are_those_of_the_field(parts, problem):
             check("results", "x", raw)
 
 
+@pytest.mark.parametrize("transform, padding, fits", [
+    ("log", "valid", False), (["log1p", "log"], "valid", False), (["exp", "log"], "valid", True), ("log", "zero", True)
+])  # fmt: skip
+def test_zeros_around_an_open_box_are_in_the_domain_of_the_input(transform, padding, fits):
+    open_box = changed(f"{D}/source", {**FILES, "periodic": [True, False]})
+    raw = changed(f"{E}/model", {"name": "vnet", "padding": padding}, open_box)
+    normal = {"input": {"transform": transform}}
+    if fits:
+        check(f"{E}/normalize", normal, raw)
+    else:
+        with pytest.raises(
+            ConfigError, match=r"^experiments.vnet.normalize.input.transform: .*log, but zeros lie around"
+        ):
+            check(f"{E}/normalize", normal, raw)
+
+
 @pytest.mark.parametrize("size, fits", [(128, True), ([64, 64], True), (126, False), ([64, 62], False)])
 def test_crops_of_files_are_checked_against_the_model(size, fits):
     raw = changed(f"{D}/source", FILES, changed(f"{E}/crops/size", size))
