@@ -16,6 +16,10 @@ SNAPSHOT = "snapshot"  # the word that tells the redshift
 def check_words(source: Mapping[str, Any]) -> None:
     """Refuse options of `cubes` that name words which its patterns do not have; raises ConfigError."""
     names = {name for pattern in [*listed(source["input"]), source["dataset"]] for name in placeholders(pattern)}
+    if not names:
+        raise ConfigError(
+            "input: no words in braces in it or in dataset; expected some that name a cube, such as {seed}"
+        )
     used = [(f"labels.{label}", word) for label, by in source["labels"].items() for word in by]
     used += [("factors", word) for word in source["factors"]]
     used += [("group", source["group"])] if source["group"] else []

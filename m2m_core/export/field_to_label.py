@@ -23,9 +23,9 @@ __all__ = ["Teller", "field_to_label"]
 class Teller(nn.Module):
     """Normalise, look, and tell in the units of the labels: the twin of `metrics.answers.Answers.told`."""
 
-    def __init__(self, network: nn.Module, before: Normal | Several, answers: Answers) -> None:
+    def __init__(self, network: nn.Module, before: Normal | Several, answers: Answers, masked: bool) -> None:
         super().__init__()
-        self.network, self.before, self.classes = network, before, answers.classes
+        self.network, self.before, self.classes, self.masked = network, before, answers.classes, masked
         for name in ("mean", "spread"):
             value = getattr(answers, name)
             self.register_buffer(name, torch.zeros(1) if value is None else torch.from_numpy(value.copy()))
@@ -33,6 +33,8 @@ class Teller(nn.Module):
     def forward(self, examples: Tensor, redshift: Tensor, omega_m: Tensor) -> Tensor:
         """(B, C, thickness, *edges) and two 0-dimensional float64 -> (B, columns) float64."""
         x = self.before(examples.transpose(0, 1), redshift, omega_m).transpose(0, 1)
+        if self.masked:
+            x = torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
         outputs = self.network(x.flatten(1, 2)).double()
         if self.classes is None:
             mean, spread = outputs.tensor_split(2, dim=1)
@@ -45,7 +47,7 @@ def field_to_label(task: FieldToLabel) -> Exportable:
     """The network as inference runs it, on any number of slices or whole samples at a time."""
     sample, slices, answers = task.samples().predict[0], task.study.crops, task.answers
     training, chosen = task.study.catalogue.training(task.study.fold), task.settings["normalize"]["input"]
-    teller = Teller(task.modules["model"], normal(chosen, task.normal, training), answers)
+    teller = Teller(task.modules["model"], normal(chosen, task.normal, training), answers, task.masked)
     cut: dict[str, Any] = {"axes": slices.axes, "counts": slices.counts, "thickness": slices.thickness}
     return Exportable(
         module=teller,

@@ -61,7 +61,10 @@ class FieldToLabel:
         first, told = study.catalogue.samples[0], self.settings["training"]
         channels = [part.shape[0] for part in first.parts("input")]
         self.normal = normalizer(self.settings["normalize"]["input"], study.statistics["input"], channels, "input")
-        self.cubes = Cubes(Fields(limit=4), room(training, told["neighbourhood"], told.get("workers") or 0))
+        self.masked = any(part.nonfinite for s in study.catalogue for part in s.arrays)
+        self.cubes = Cubes(
+            Fields(limit=4, mask=self.masked), room(training, told["neighbourhood"], told.get("workers") or 0)
+        )
         options = dict(self.settings["model"])
         shape = sum(channels) * study.crops.thickness, self.answers.outputs, study.crops.edges
         self.modules = {"model": models.build_encoder(options.pop("name"), options, *shape)}
@@ -100,6 +103,8 @@ class FieldToLabel:
         if rng is not None and kinds:
             block = turned(block, sample, place[0], rng, kinds)
         block = self.normal.forward(block, sample)
+        if self.masked:  # what is not finite is the mean
+            np.nan_to_num(block, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         return block.reshape(-1, *block.shape[2:])
 
     def _noisy(self, sample: Sample) -> np.ndarray:

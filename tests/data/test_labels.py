@@ -305,6 +305,12 @@ def test_seeds_that_lack_a_theory_are_named(tmp_path):
         cubes(input=file, dataset="{theory}_{seed}", labels=LABELS)
 
 
+def test_cubes_without_a_word_in_their_names_are_refused_at_the_door():
+    known = dict.fromkeys(("labels", "factors", "redshifts"), {}) | {"group": None, "difference": None}
+    with pytest.raises(ConfigError, match=r"input: no words in braces in it or in dataset; expected some.*{seed}"):
+        check_words({"input": "a.h5", "dataset": "data", **known})
+
+
 @pytest.mark.parametrize("options, words", [
     ({"dataset": "{theory}-{seed}"}, "no dataset like '{theory}-{seed}'; it holds 'gr_0', .*8 in all"),
     ({"labels": {"gr": {"theory": "GR"}}}, "labels.gr: no theory 'GR'; the names have gr, newton"),

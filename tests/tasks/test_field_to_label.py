@@ -8,6 +8,7 @@ import torch
 
 from m2m_core.data import predictions
 from m2m_core.data.catalogue import Catalogue
+from m2m_core.data.catalogue import build as catalogued
 from m2m_core.errors import DataError
 from m2m_core.evaluation import evaluate
 from m2m_core.inference.stage import predict
@@ -62,6 +63,21 @@ def test_an_item_is_the_slice_normalised_and_its_hard_label(catalogue):
         source, target = task.item((name, axis, 3), None)
         assert np.allclose(source[0], field.take(3, axis), atol=1e-6) and source.dtype == target.dtype == np.float32
         assert target.tolist() == [1.0]
+
+
+def test_what_is_not_finite_is_the_mean(tmp_path):
+    known = labelled(tmp_path, 6)
+    file = known.samples[0].arrays[0].file
+    values = np.load(file)
+    values[0, 3, 1, 2] = np.nan
+    np.save(file, values)
+    odd = catalogued(
+        [replace(s, fields={"input": (replace(s.arrays[0], digest=""),)}) for s in known],
+        {s.id: s.fold for s in known},
+        "mask",
+    )
+    source, _ = task_of(odd, fold=(odd.samples[0].fold + 1) % 3).item(("0", 0, 3), None)
+    assert source[0, 1, 2] == 0 and np.isfinite(source).all() and np.count_nonzero(source) == 63
 
 
 def test_thick_slices_are_channels_and_whole_cubes_are_cubes(catalogue):
