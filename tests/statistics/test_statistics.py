@@ -9,12 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from m2m_core import statistics
 from m2m_core.data.catalogue import Catalogue, build
 from m2m_core.data.normalize import Normalizer
 from m2m_core.data.rounding import rounded
 from m2m_core.data.sources import hdf5
 from m2m_core.errors import DataError
-from m2m_core.statistics import Moments, moments, pool, read_moments, write_moments
+from m2m_core.statistics import Moments, moments, pool, quantiles, read_moments, write_moments
 from tests.data.making import catalogue, field, part, sample
 
 
@@ -206,3 +207,13 @@ def test_what_float32_does_not_hold_is_said_once(tmp_path, dtype, values, proble
     else:
         assert len(lines) == 1 and lines[0].endswith("(and 1 more file)")
         assert lines[0].startswith(f"{tmp_path}/0.npy: {problem}")
+
+
+def test_several_processes_give_the_rows_of_one(tmp_path, monkeypatch):
+    files = catalogue(tmp_path, count=5)
+    monkeypatch.setattr(statistics, "WORTHWHILE", 0)
+    assert moments(files, ["log1p"], processes=2) == moments(files, ["log1p"])
+    assert quantiles(files, processes=2) == quantiles(files)
+    np.save(files.samples[3].parts("input")[0].file, field((3, 4, 4, 4)))
+    with pytest.raises(DataError, match="input/3.npy: changed since the catalogue was made: size"):
+        moments(files, processes=2)

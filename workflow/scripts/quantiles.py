@@ -8,4 +8,4 @@ from m2m_core.statistics import quantiles, write_quantiles
 with rule(snakemake) as job:  # noqa: F821
     catalogue = Catalogue.read(job.input.catalogue)
     verify(catalogue, job.params.verify)
-    write_quantiles(job.output[0], quantiles(catalogue, job.settings["transform"]))
+    write_quantiles(job.output[0], quantiles(catalogue, job.settings["transform"], processes=job.threads))
