@@ -82,3 +82,27 @@ def test_found_samples_in_parts(small_shards):
     assert project.stale(CATALOGUE)["catalogue"] == 1
     np.save(data / "in_8.npy", np.zeros((3, 4, 4, 4), "f4"))
     assert "target lacks 8" in project.run("-n", CATALOGUE, expected=3)
+
+
+def test_a_large_file_of_many_cubes_in_parts_by_its_bytes(tmp_path):
+    """Nothing of it is read to know its jobs: it is not even HDF5 yet."""
+    project = Project(tmp_path / "cubes")
+    with open(project.folder / "cubes.h5", "wb") as file:
+        file.truncate(40 * 2**30)  # takes no room on the disk
+    source = {
+        "kind": "cubes",
+        "input": "cubes.h5",
+        "dataset": "{theory}_seed{seed}",
+        "labels": {"gr": {"theory": "gr"}},
+    }
+    tells = {"task": {"name": "field_to_label", "labels": ["gr"]}, "crops": {"kind": "slices"}, "model": "racoon"}
+    project.config["datasets"] = {"boxes": {"source": source}, "new": {"source": {**source, "labels": {}}}}
+    project.config["experiments"] = {"tiny": {"dataset": "boxes", **tells, "normalize": {"input": "standardise"}}}
+    project.config["predictions"] = {"told": {"experiment": "tiny", "dataset": "new", "folds": [0, 1]}}
+    project.save()
+    assert project.stale(CATALOGUE) == {"inspection": 4, "catalogue": 1}
+    wanted = project.stale("predict")
+    assert wanted == {
+        "inspection": 8, "catalogue": 2, "moments": 1, "statistics": 2, "crops": 1, "training": 2,
+        "admission": 1, "prediction": 2, "answers": 1, "predict": 1,
+    }  # fmt: skip
