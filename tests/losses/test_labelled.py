@@ -2,12 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
 from m2m_core import losses, registry
 from m2m_core.errors import ConfigError
+from m2m_core.metrics import judging
 
 torch.set_num_threads(1)
 LOSSES = sorted(registry.entries("label_loss"))
@@ -95,6 +97,33 @@ def test_it_is_least_at_mean_and_variance_of_the_posterior(name):
     mean, variance = minimum(name, truth, 600)
     assert mean == pytest.approx(truth.mean().item(), abs=0.03)
     assert variance == pytest.approx(truth.var(correction=0).item(), rel=0.05)
+
+
+@pytest.mark.parametrize("name", [n for n in LOSSES if FITS[n].kind == "regression"])
+def test_a_network_learns_the_mean_and_the_variance_of_each_answer(name):
+    """y is normal about x with a standard deviation of 0.2 + 0.4 |x|: what is told of fresh x covers the truth."""
+    random = torch.Generator().manual_seed(3)
+    torch.manual_seed(3)
+
+    def drawn(count):
+        x, noise = 2 * torch.rand(count, 1, generator=random) - 1, torch.randn(count, 1, generator=random)
+        return x, x + (0.2 + 0.4 * x.abs()) * noise
+
+    network = torch.nn.Sequential(torch.nn.Linear(1, 16), torch.nn.Tanh(), torch.nn.Linear(16, 2))
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
+    x, y = drawn(3000)
+    for _ in range(300):
+        optimizer.zero_grad()
+        computed(name, network(x), y).backward()
+        optimizer.step()
+    x, y = drawn(20_000)
+    mean, variance = network(x).detach().double().T.numpy()
+    variance = np.exp(variance)
+    found = judging.recovery(y[:, 0].double().numpy(), mean, variance)
+    assert found["chi2"] == pytest.approx(1, abs=0.1) and found["coverage_1"] == pytest.approx(0.683, abs=0.05)
+    near, far = (x[:, 0].abs() < 0.1).numpy(), (x[:, 0].abs() > 0.9).numpy()
+    assert variance[near].mean() == pytest.approx(0.22**2, abs=0.05)
+    assert variance[far].mean() == pytest.approx(0.58**2, rel=0.15)
 
 
 def test_the_loss_of_camels_is_that_of_camels():

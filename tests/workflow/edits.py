@@ -63,7 +63,7 @@ def _scalings() -> dict:
 
 def _of_labels() -> dict:
     """Keys of an experiment that tells labels."""
-    tiny, baseline = "experiments.tiny", "power_spectrum_baseline"
+    tiny = "experiments.tiny"
     return {
         "task.field_to_label.labels": (f"{tiny}.task.labels", ["gr"], ["seed"]),
         "task.field_to_label.answer": (f"{tiny}.task", ASKED["binary"], {**ASKED["binary"], "answer": "regression"}),
@@ -71,7 +71,10 @@ def _of_labels() -> dict:
         "crops.kind": (f"{tiny}.crops", {"kind": "slices"}, {"kind": "whole"}),
         "crops.axes": (f"{tiny}.crops.axes", None, [0]),
         "crops.thickness": (f"{tiny}.crops.thickness", None, 2),
-        f"evaluation.{baseline}.name": (f"{tiny}.evaluation", [{"name": baseline, "bins": 8}], [baseline]),
+        **{
+            f"evaluation.{name}.name": (f"{tiny}.evaluation", [{"name": name, "bins": 8}], [name])
+            for name in registry.entries("label_baseline")
+        },
         **{f"loss.{name}.name": (f"{tiny}.loss", [name], name) for name in registry.entries("label_loss")},
         **{
             f"loss.{name}.weight": (f"{tiny}.loss", [name], [{"name": name, "weight": 2.0}])
