@@ -10,11 +10,12 @@ import synthetic
 
 from m2m_core import registry
 from m2m_core.metrics import judging
-from m2m_core.report import judged
+from m2m_core.report import judged, labels
 from m2m_core.report.context import Context
 from m2m_core.report.draw import draw, figure
 from m2m_core.report.figures.comparison import comparison
 from m2m_core.report.page import render
+from m2m_core.report.sections.ablations import ablations
 
 FIGURES = sorted(registry.entries("label_figure"))
 SHAPES = {
@@ -75,6 +76,16 @@ def test_an_ablation_of_labels_is_compared_by_what_its_answers_are_worth(binary)
     others = [binary, dataclasses.replace(binary, name="wide", label="wide", base="racoon", ablation="width")]
     texts = [axes.get_ylabel() + axes.get_xlabel() + axes.get_title() for axes in comparison(others).axes]
     assert any("gr, accuracy" in text for text in texts)
+    (group,) = ablations(Context(others, {}, {}, {})).blocks
+    table = group.blocks[1]
+    place = [column.label for column in table.columns].index("gr accuracy ↑")
+    assert [row[place].text for row in table.rows] == [f"{judged.leading(binary, 'gr').mean():.2f} ± 0.06"] * 2
+
+
+def test_the_calibration_error_of_the_figure_is_that_of_the_table(binary):
+    error = judged.score(judged.worth(binary, "gr", "emulator", "slices")["ece"])
+    texts = [text.get_text() for axes in figure("reliability", binary).axes for text in axes.texts]
+    assert f"ECE {labels.measure(error.mean, error.spread, 3)}" in texts
 
 
 def test_redshifts_are_judged_apart(binary):

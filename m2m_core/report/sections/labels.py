@@ -41,10 +41,10 @@ def _headline(results: ExperimentResults, label: str, named: bool) -> str:
         start = f"{owner} network tells {label} of held-out samples with R² = {known.pop(EMULATOR)}"
     else:
         known = {source: _shown(results, label, source, "accuracy") for source in results.sources}
-        area = _shown(results, label, EMULATOR, "auc")
-        start = f"{owner} network tells {label} of held-out samples with accuracy {known.pop(EMULATOR)} (AUC {area})"
+        area, margin = _shown(results, label, EMULATOR, "auc"), _margin(chance.over_chance(results, label, EMULATOR))
+        said = f"accuracy {known.pop(EMULATOR)} (AUC {area}), {margin}"
+        start = f"{owner} network tells {label} of held-out samples with {said}"
     others = [f"{value} of the {judged.named(source)}" for source, value in known.items()]
-    start = f"{start}, {_margin(chance.over_chance(results, label, EMULATOR))}"
     return f"{start}, against {labels.joined(others)}." if others else f"{start}."
 
 
