@@ -32,6 +32,7 @@ FAULTS = {
     # judging
     "nothing is turned or moved": "field_to_label::augmentation_moves_and_turns_and_changes_no_value",
     "there is no vote of a cube": "judging::a_sample_is_judged_by_the_mean_logit_of_its_slices",
+    "a score is one number without an error": "chance::the_error_is_that_of_the_mean_over_the_folds",
     "there is no calibration": "judging::what_is_calibrated_has_no_calibration_error",
     "there is no ROC without scripts": "label_report::figures_draw_and_repeat",
     "what the power spectrum tells is another project": "label_report::the_page_says_what_the_network_adds",
