@@ -12,8 +12,7 @@ __all__ = ["draws"]
 
 @register("figure", "draws")
 def draws(results: ExperimentResults) -> Figure:
-    """Transfer function of the draws with the standard deviation among draws of one sample; spread over skill; 1 is
-    perfect."""
+    """T(k) of the draws with their standard deviation within a sample, and spread over skill; 1 is perfect."""
     fields = style.measured(results, "transfer_draws")
     if not fields:
         return style.blank("One prediction was made of each sample.")

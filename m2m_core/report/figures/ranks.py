@@ -13,8 +13,10 @@ __all__ = ["ranks"]
 
 @register("figure", "ranks")
 def ranks(results: ExperimentResults) -> Figure:
-    """How often the truth of a voxel is above so many of its draws, over how often it should be: a hollow is a spread
-    that is too small, a hump one that is too large, a slope a bias."""
+    """How often so many draws are below the truth of a voxel, over how often they should be; 1 is perfect.
+
+    A hollow is a spread that is too small, a hump one that is too large, a slope a bias.
+    """
     fields = style.measured(results, "rank")
     if not fields:
         return style.blank("One prediction was made of each sample.")
