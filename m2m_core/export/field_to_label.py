@@ -13,6 +13,7 @@ from ..data.slices import Slices
 from ..metrics.answers import Answers
 from ..registry import register
 from ..tasks.field_to_label import FieldToLabel
+from . import tell
 from .field_to_field import described
 from .normalize import Normal, Several, normal
 from .program import Exportable
@@ -64,7 +65,7 @@ def field_to_label(task: FieldToLabel) -> Exportable:
             "periodic": sample.periodic,
         },
         unit=("batches", "examples"),
-        loader="tell.py",
+        loader=tell,
     )
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.export import ExportedProgram
 
 from ..errors import RunError
 from ..files import write_whole
+from . import emulate
 
 __all__ = ["Exportable", "save"]
 
@@ -40,7 +42,7 @@ class Exportable:
     only: Sequence[int]
     about: Mapping[str, Any]
     unit: tuple[str, str] = ("fields", "voxels")  # what has a size, and what it is measured in
-    loader: str = "emulate.py"  # a module of this package that needs torch alone, and goes with the program
+    loader: ModuleType = emulate  # needs torch alone, and goes with the program
 
 
 def save(path: str | Path, exportable: Exportable, about: Mapping[str, Any]) -> tuple[int, bool]:
@@ -51,8 +53,8 @@ def save(path: str | Path, exportable: Exportable, about: Mapping[str, Any]) -> 
     module = exportable.module.eval().requires_grad_(False)
     program, free = _traced(module, exportable)
     told = json.dumps({**about, **exportable.about, "free": free}, indent=1, sort_keys=True, allow_nan=False)
-    loader = Path(__file__).with_name(exportable.loader).read_text(encoding="utf-8")
-    data = _packed(_without_traces(program), {ABOUT: told, exportable.loader: loader})
+    loader = Path(str(exportable.loader.__file__))
+    data = _packed(_without_traces(program), {ABOUT: told, loader.name: loader.read_text(encoding="utf-8")})
     _check(path, data, module, map(exportable.example, exportable.sizes if free else [exportable.only]))
     write_whole(path, lambda stream: stream.write(data))
     return len(data), free

@@ -33,7 +33,7 @@ def export(settings: Mapping[str, Any], files: Any, output: str, fold: int, job:
     for module in task.modules.values():
         module.eval()
     exportable = registry.load("export", settings["task"])(task)
-    use = USE.format(exportable.loader.removesuffix(".py"))
+    use = USE.format(exportable.loader.__name__.split(".")[-1])
     size, free = save(output, exportable, {**_about(settings, record, study), "use": use})
     what, measure = exportable.unit
     sizes = "of free size" if free else f"of {'x'.join(map(str, exportable.only))} {measure} alone"

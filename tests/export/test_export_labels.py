@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from m2m_core import door
+from m2m_core import door, provenance
 from m2m_core.config import parse
 from m2m_core.data import predictions
 from m2m_core.data.catalogue import Catalogue
@@ -120,4 +120,5 @@ def test_what_a_label_means_goes_with_the_network():
     source = {"kind": "cubes", "input": "a.h5", "dataset": "{theory}_{seed}", "labels": {"gr": {"theory": "gr"}}}
     experiment = {"dataset": "d", "task": TASK, "crops": {"kind": "slices"}, "model": "racoon"}
     stages = Stages(door.check(parse({"datasets": {"d": {"source": source}}, "experiments": {"e": experiment}})))
+    assert "m2m_core.export.tell" in provenance.SEEN[stages.export("e")["code"]]
     assert stages.exported == ["e"] and stages.export("e")["meaning"] == {"gr": {"theory": "gr"}}
