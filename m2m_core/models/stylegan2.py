@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import ConfigError, RunError
-from ..options import Count
+from ..options import Count, Weight
 from ..registry import register
 from . import patches
 from ._convolution import Layers, convolution, normalised
@@ -52,13 +52,13 @@ class Generator(nn.Module):
     noise: (B, 1, *edges) for each of `geometry.noise`; None draws it, in training alone, by the seed of the step
     """
 
-    def __init__(self, channels: int, dims: int, scale: int, widths: Sequence[int]) -> None:
+    def __init__(self, channels: int, dims: int, scale: int, widths: Sequence[int], std: float = 0.0) -> None:
         super().__init__()
         layers = Layers(dims)
         self.geometry = geometry(scale=scale)  # type: ignore[arg-type]
         self.first = nn.Sequential(convolution("P", channels, widths[0], layers), _rectifier())
         pairs = zip(widths, widths[1:], strict=False)
-        self.blocks = nn.ModuleList(GrowingBlock(before, after, channels, layers) for before, after in pairs)
+        self.blocks = nn.ModuleList(GrowingBlock(before, after, channels, layers, std) for before, after in pairs)
 
     def forward(self, x: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         """Raises ConfigError on edges that the halo does not fit into, RunError on noise that does not fit."""
@@ -89,13 +89,13 @@ class Generator(nn.Module):
 class GrowingBlock(nn.Module):
     """One doubling: (features, field, noise, noise) -> both on twice the grid, less 3 voxels at either end."""
 
-    def __init__(self, before: int, after: int, channels: int, layers: Layers) -> None:
+    def __init__(self, before: int, after: int, channels: int, layers: Layers, std: float) -> None:
         super().__init__()
         self.first = convolution("C", before, after, layers)
         self.second = convolution("C", after, after, layers)
         self.project = convolution("P", after, channels, layers, START)
         self.before, self.between = (
-            nn.Parameter(torch.zeros(n)) for n in (before, after)
+            nn.Parameter(torch.full((n,), std)) for n in (before, after)
         )  # noise's standard deviation
 
     def forward(self, x: Tensor, field: Tensor, before: Tensor, between: Tensor) -> tuple[Tensor, Tensor]:
@@ -172,6 +172,7 @@ def generator(
     scale: Literal[2, 4, 8, 16, 32] = 8,
     width: Count = 512,
     narrowest: Count = 64,
+    noise: Weight = 0.0,
 ) -> Generator:
     """Super-resolution generator: doubles the field block by block and adds detail out of noise of learnt strength.
 
@@ -179,13 +180,14 @@ def generator(
         scale: voxels of the target for each of the input, along an axis
         width: channels at the coarsest level, half as many at each finer one
         narrowest: channels that no level has fewer of
+        noise: standard deviation of the noise at first; from zero on a short training hardly learns to use it
     """
     if dims not in MODES:
         raise ConfigError(f"model: fields with {dims} axes; expected 1, 2 or 3")
     if in_channels != out_channels:
         text = f"{out_channels} channels from {in_channels}; expected as many, for the field grows from the input"
         raise ConfigError(f"model: {text}")
-    return Generator(in_channels, dims, scale, _widths(scale, width, narrowest))
+    return Generator(in_channels, dims, scale, _widths(scale, width, narrowest), noise)
 
 
 @register("discriminator", "stylegan2_discriminator")

@@ -148,3 +148,14 @@ def test_other_seeds_and_fields_have_other_noise():
     for i, one in enumerate(fields):
         assert np.isfinite(one).all()
         assert all(abs((one * other).mean()) < 0.07 for other in fields[:i])
+
+
+@pytest.mark.parametrize("std", [0.0, 0.5])
+def test_noise_is_used_from_the_first_step_if_it_begins_with_any(std):
+    """At zero a change of its strength changes the mean output by nothing: a short training does not find it."""
+    net = build("stylegan2_generator", {**SMALL, "scale": 2, "noise": std}, 2, 2, 2).double()
+    x = torch.randn(1, 2, 8, 8).double()
+    with torch.no_grad():
+        one, other = (net(x, noises(net, (8, 8))) for _ in range(2))
+    assert torch.equal(one, other) == (std == 0)
+    assert all((p == std).all() for block in net.blocks for p in (block.before, block.between))
