@@ -2,11 +2,12 @@
 
 Ours is all that training does before the network: crops of input and target with halo around the period, symmetries,
 shifts, normalisation, collation. The other copies the same voxels into the same batches, in as few pieces as the period
-leaves them, and does nothing else.
+leaves them, and does nothing else. The last number of a line is the ratio to slices that turn the fields as well.
 """
 
 import itertools
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 
 from m2m_core import config
 from m2m_core.crops import Crops, index
+from m2m_core.data.augment import Symmetry, draw
 from m2m_core.data.catalogue import Catalogue, Part, Sample
 from m2m_core.models import devices, geometry_of
 from m2m_core.tasks.field_to_field import FieldToField
@@ -43,25 +45,44 @@ def _ratio(kinds: list[str], mesh: int, edge: int, batches: int) -> float:
         rng = np.random.default_rng(1)
         numbers = rng.integers(0, len(examples), (batches, BATCH))
         copies = [[_copies(task, examples[i], rng) for i in batch] for batch in numbers]
+        symmetries = [[draw(_random(i), kinds, (edge,) * 3, (mesh,) * 3, True) for i in batch] for batch in numbers]
 
         def ours() -> None:
             for batch in numbers:
-                task.collate([task.item(examples[i], np.random.default_rng([1, i])) for i in batch])
+                task.collate([task.item(examples[i], _random(i)) for i in batch])
 
         def plain() -> None:
             for batch in copies:
-                for crops in zip(*batch, strict=True):  # the inputs, then the targets
-                    new = np.empty((BATCH, *crops[0][1]), "f4")
-                    for out, (values, _, pairs) in zip(new, crops, strict=True):
-                        for to, of in pairs:
-                            out[to] = values[of]
+                _sliced(batch, [None] * BATCH)
 
-        seconds = alternate(ours, plain, repeats=11)
-    rates = [batches * BATCH / second for second in seconds]
+        def turned() -> None:
+            for batch, turns in zip(copies, symmetries, strict=True):
+                _sliced(batch, turns)
+
+        of_plain, of_turned = (alternate(ours, other, repeats=11) for other in (plain, turned))
+    rates = [batches * BATCH / second for second in of_plain]
     halo = task.study.crops.halo[0]
     what = f"{edge}^3 with a halo of {halo} out of {CHANNELS}x{mesh}^3, {'+'.join(kinds)}"
-    print(f"{what}: ours {rates[0]:.0f} examples per CPU-s, plain {rates[1]:.0f}, ratio {rates[0] / rates[1]:.3f}")
+    print(f"{what}: ours {rates[0]:.0f} examples per CPU-s, plain {rates[1]:.0f}, ", end="")
+    print(f"ratio {rates[0] / rates[1]:.3f}, to slices that turn {of_turned[1] / of_turned[0]:.3f}")
     return rates[0] / rates[1]
+
+
+def _random(number: int) -> np.random.Generator:
+    """What decides how an example is turned, for ours and for slices."""
+    return np.random.default_rng([1, number])
+
+
+def _sliced(batch: list, turns: Sequence[Symmetry | None]) -> None:
+    """The inputs and the targets of a batch by slices alone, those that turn written transposed and backwards."""
+    for crops in zip(*batch, strict=True):
+        new = np.empty((BATCH, *crops[0][1]), "f4")
+        for out, (values, _, pairs), turn in zip(new, crops, turns, strict=True):
+            if turn is not None:  # seen from where the field is not yet turned
+                ways = (slice(None, None, sign) for sign in turn.inverse().signs)
+                out = out.transpose(0, *(1 + axis for axis in turn.inverse().axes))[:, *ways]
+            for to, of in pairs:
+                out[to] = values[of]
 
 
 def _copies(task: FieldToField, example: tuple, rng: np.random.Generator) -> list:
