@@ -259,7 +259,7 @@ class Stages:
         draw = self.config.ablations[ablation].model_dump()["draw"]
         return self._with_code({"draw": draw}, "m2m_core.report.figures.search", "m2m_core.report.draw")
 
-    def family(self, ablation: str) -> list[str]:
+    def members(self, ablation: str) -> list[str]:
         """The base of an ablation and the experiments that it makes."""
         made = [name for name, variant in self.config.variants.items() if variant.ablation == ablation]
         return [self.config.ablations[ablation].of, *made]

@@ -229,15 +229,15 @@ def test_a_search_depends_on_the_code_of_all_that_it_may_choose():
 def test_a_search_adds_nothing_to_its_base():
     before, after = Stages(config.parse(small())), Stages(config.parse(changed("ablations", {"s": SEARCH})))
     assert all(getattr(before, stage)("vnet") == getattr(after, stage)("vnet") for stage in BEFORE)
-    assert after.family("s") == ["vnet"]
+    assert after.members("s") == ["vnet"]
     assert json.loads(json.dumps(after.search("s"))) == after.search("s")
 
 
-def test_the_family_of_an_ablation_is_its_base_and_its_own_variants():
+def test_the_members_of_an_ablation_are_its_base_and_its_own_variants():
     raw = changed("ablations", {"w": {"of": "vnet", "vary": {"model.width": [4]}},
                                 "n": {"of": "vnet", "variants": {"long": {"training.epochs": 90}}}})  # fmt: skip
     stages = Stages(config.parse(raw))
-    assert stages.family("w") == ["vnet", "w-4"] and stages.family("n") == ["vnet", "n-long"]
+    assert stages.members("w") == ["vnet", "w-4"] and stages.members("n") == ["vnet", "n-long"]
     labels = {name: stages.description(name)["label"] for name in stages.config.experiments}
     assert labels == {"vnet": "vnet", "w-4": "vnet, model.width = 4", "n-long": "n-long"}
 

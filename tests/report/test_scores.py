@@ -10,10 +10,10 @@ import synthetic
 
 from m2m_core.report import labels, scores
 from m2m_core.report.context import Context
-from m2m_core.report.families import differing, flat
 from m2m_core.report.results import ExperimentResults
 from m2m_core.report.sections.bins import verdict
 from m2m_core.report.sections.samples import samples
+from m2m_core.report.variants import differing, flat
 
 K = [0.1, 0.2, 0.4]  # [h/Mpc]; the mesh of 16 in 100 Mpc/h has its Nyquist frequency at 0.503
 BEYOND = 0.6

@@ -261,8 +261,8 @@ def searching(wildcards, threads):
 
 def family_settings(wildcards):
     """An ablation for its figure: the base and what is made of it."""
-    family = [described(name) for name in STAGES.family(wildcards.ablation)]
-    return signed("comparison", {**STAGES.comparison(), "experiments": family})
+    members = [described(name) for name in STAGES.members(wildcards.ablation)]
+    return signed("comparison", {**STAGES.comparison(), "experiments": members})
 
 
 def of_learnt(**paths):

@@ -22,7 +22,7 @@ rule figure:
 
 rule comparison:
     input:
-        lambda w: sorted({path for name in STAGES.family(w.ablation) for path in results_of(name)}),
+        lambda w: sorted({path for name in STAGES.members(w.ablation) for path in results_of(name)}),
     output:
         report(
             COMPARISON,

@@ -6,8 +6,8 @@ from ...registry import register
 from .. import columns, judged, labels, scores
 from ..blocks import Block, Cell, Column, Group, Picture, Section, Table, Text
 from ..context import Context
-from ..families import Family
 from ..results import EMULATOR
+from ..variants import Variants
 
 __all__ = ["ablations"]
 
@@ -26,11 +26,11 @@ def ablations(context: Context) -> Section:
 
 def _group(context: Context, base: str) -> Group:
     members = [results for results in context.experiments if base in (results.name, results.base)]
-    family = Family(sorted(members, key=lambda results: results.name != base))
-    blocks: list[Block] = [Text(family.verdict()), _table(family)]
+    variants = Variants(sorted(members, key=lambda results: results.name != base))
+    blocks: list[Block] = [Text(variants.verdict()), _table(variants)]
     for ablation in dict.fromkeys(results.ablation for results in members if results.ablation):
-        blocks += _picture(context, ablation, family.base.label)
-    return Group(f"Variants of {family.base.label}", blocks)
+        blocks += _picture(context, ablation, variants.base.label)
+    return Group(f"Variants of {variants.base.label}", blocks)
 
 
 def _picture(context: Context, ablation: str, base: str) -> list[Block]:
@@ -40,47 +40,47 @@ def _picture(context: Context, ablation: str, base: str) -> list[Block]:
     return [Picture(path, text, text)] if path is not None and path.is_file() else []
 
 
-def _table(family: Family) -> Table:
+def _table(variants: Variants) -> Table:
     """One row an experiment: the keys that differ, folds, the error of each judged field, the validation score."""
-    members = family.members
+    members = variants.members
     first = {field: next(r for r in members if field in r.fields) for results in members for field in results.fields}
     leading = {field: name for field, results in first.items() if (name := scores.leading(results, field))}
-    head = [Column("", numeric=False), *(Column(key) for key in family.keys), Column("folds")]
+    head = [Column("", numeric=False), *(Column(key) for key in variants.keys), Column("folds")]
     head += [columns.of_metric(m, f, first[f].unit, f"{labels.field_name(f)} ") for f, m in leading.items()]
-    cells = [_errors(family, field, metric) for field, metric in leading.items()]
+    cells = [_errors(variants, field, metric) for field, metric in leading.items()]
     told = {label: next(r for r in members if label in r.labels) for results in members for label in results.labels}
     measures = {label: judged.measure(results, label) for label, results in told.items()}
     head += [columns.of_metric(metric, label, "", f"{label} ") for label, metric in measures.items()]
-    cells += [_answers(family, label, metric) for label, metric in measures.items()]
-    if any(family.scores):
-        head, cells = [*head, Column("validation ↓")], [*cells, _validation(family)]
+    cells += [_answers(variants, label, metric) for label, metric in measures.items()]
+    if any(variants.scores):
+        head, cells = [*head, Column("validation ↓")], [*cells, _validation(variants)]
     rows = [
         [
             results.label,
-            *(_value(family.flats[i].get(key)) for key in family.keys),
+            *(_value(variants.flats[i].get(key)) for key in variants.keys),
             columns.progress(results),
             *(column[i] for column in cells),
         ]
         for i, results in enumerate(members)
     ]
-    marked = frozenset({family.winner} if family.winner is not None else ())
+    marked = frozenset({variants.winner} if variants.winner is not None else ())
     return Table(head, rows, ABOUT, marked=marked)
 
 
-def _errors(family: Family, field: str, metric: str) -> list[Cell]:
-    found = [scores.score(results, field, metric, EMULATOR) for results in family.members]
-    return columns.measured(metric, found, [not results.missing for results in family.members])
+def _errors(variants: Variants, field: str, metric: str) -> list[Cell]:
+    found = [scores.score(results, field, metric, EMULATOR) for results in variants.members]
+    return columns.measured(metric, found, [not results.missing for results in variants.members])
 
 
-def _answers(family: Family, label: str, metric: str) -> list[Cell]:
-    found = [judged.score(judged.leading(results, label)) for results in family.members]
-    return columns.measured(metric, found, [not results.missing for results in family.members])
+def _answers(variants: Variants, label: str, metric: str) -> list[Cell]:
+    found = [judged.score(judged.leading(results, label)) for results in variants.members]
+    return columns.measured(metric, found, [not results.missing for results in variants.members])
 
 
-def _validation(family: Family) -> list[Cell]:
+def _validation(variants: Variants) -> list[Cell]:
     """The winner is strong; what cannot be compared with the base is weak."""
-    strong, alike = family.winner, family.comparable
-    shown = [family.shown(score) for score in family.scores]
+    strong, alike = variants.winner, variants.comparable
+    shown = [variants.shown(score) for score in variants.scores]
     return [Cell(text, strong=i == strong, weak=i not in alike) for i, text in enumerate(shown)]
 
 

@@ -9,13 +9,13 @@ from . import labels, scores
 from .results import ExperimentResults
 from .scores import Score
 
-__all__ = ["Family", "differing", "flat"]
+__all__ = ["Variants", "differing", "flat"]
 
 MEASURE = ("dataset", "task", "loss", "normalize.target")  # keys on which the meaning of a validation score depends
 
 
 @dataclass(frozen=True)
-class Family:
+class Variants:
     """Experiments in the order of the config, the base first.
 
     The score of one is what its loss makes small, measured on validation samples of its training folds: only between

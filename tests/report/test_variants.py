@@ -11,12 +11,12 @@ from test_page import ATTACKS, Page
 from m2m_core.errors import DataError
 from m2m_core.report.context import Context, SearchFiles
 from m2m_core.report.draw import save
-from m2m_core.report.families import Family
 from m2m_core.report.figures.comparison import MOST, comparison, swept
 from m2m_core.report.figures.search import search
 from m2m_core.report.page import render
 from m2m_core.report.results import ExperimentResults
 from m2m_core.report.trials import Trials
+from m2m_core.report.variants import Variants
 
 PIXEL = 4 / 3  # of a point
 
@@ -46,19 +46,19 @@ HUBER = {"loss": {"name": "huber", "delta": 0.1}}
 
 def test_the_winner_has_the_best_validation_score_and_not_the_best_held_out_error(grown) -> None:
     base, fits, overfits = grown("vnet", 0.02, None), grown("fits", 0.03, quality=0.1), grown("chosen", 0.01, quality=5)
-    family = Family([base, fits, overfits])
-    assert family.winner == 2
-    assert family.verdict() == (
+    found = Variants([base, fits, overfits])
+    assert found.winner == 2
+    assert found.verdict() == (
         "chosen has the best validation score of 3: 0.0098 ± 0.0003, against 0.0196 ± 0.0006 of vnet."
     )
     text = Page(render(Context([base, fits, overfits], {}, {}, {}))).text
-    assert family.verdict() in text and "validation ↓" in text
+    assert found.verdict() in text and "validation ↓" in text
 
 
 def test_the_base_may_win_and_what_is_within_the_spread_is_said_to_be(grown) -> None:
-    family = Family([grown("vnet", 0.0200, None), grown("near", 0.0201), grown("far", 0.3)])
-    assert family.winner == 0 and "against 0.0197" in family.verdict()
-    assert "The next is nearer to it (9.8 × 10⁻⁵) than the folds are to each other." in family.verdict()
+    found = Variants([grown("vnet", 0.0200, None), grown("near", 0.0201), grown("far", 0.3)])
+    assert found.winner == 0 and "against 0.0197" in found.verdict()
+    assert "The next is nearer to it (9.8 × 10⁻⁵) than the folds are to each other." in found.verdict()
 
 
 @pytest.mark.parametrize(
@@ -73,31 +73,31 @@ def test_the_base_may_win_and_what_is_within_the_spread_is_said_to_be(grown) -> 
 )
 def test_scores_of_another_measure_are_not_compared(grown, config: dict, why: str) -> None:
     base, other = grown("vnet", 0.02, None), grown("other", 0.001, config=config)
-    family = Family([base, other])
-    assert family.winner is None
-    assert family.verdict() == f"Validation scores are not comparable, because {why}: no winner is named."
-    three = Family([base, other, grown("wide", 0.01, config=width(16))])
+    found = Variants([base, other])
+    assert found.winner is None
+    assert found.verdict() == f"Validation scores are not comparable, because {why}: no winner is named."
+    three = Variants([base, other, grown("wide", 0.01, config=width(16))])
     assert three.winner == 2 and three.verdict().endswith(f" Not comparable, because {why}: other.")
 
 
 def test_keys_that_leave_the_score_its_meaning_do_not_matter(grown) -> None:
     other = {"normalize": {"input": {"scaling": "minmax"}}, "training": {"epochs": 3}, "evaluation": ["one_point"]}
-    assert Family([grown("vnet", 0.02, None), grown("other", 0.01, config=other)]).winner == 1
+    assert Variants([grown("vnet", 0.02, None), grown("other", 0.01, config=other)]).winner == 1
 
 
 def test_without_validation_there_is_no_winner(grown) -> None:
     base, wide = grown("vnet", None, None), grown("wide", config=width(16))
-    family = Family([base, wide])
-    assert family.verdict() == "Nothing was validated (training.validation), so no winner is named."
+    found = Variants([base, wide])
+    assert found.verdict() == "Nothing was validated (training.validation), so no winner is named."
     text = Page(render(Context([base, wide], {}, {}, {}))).text
-    assert family.verdict() in text and "validation ↓" not in text
+    assert found.verdict() in text and "validation ↓" not in text
 
 
 def test_who_lacks_a_fold_or_a_score_is_not_ranked(grown) -> None:
     members = [grown("vnet", 0.02, None), grown("half", 0.001, missing=(1,)), grown("none"), grown("wide", 0.03)]
-    family = Family(members)
-    assert family.winner == 0 and family.verdict().endswith(" Without a score of every fold: half and none.")
-    few = Family(members[:2])
+    found = Variants(members)
+    assert found.winner == 0 and found.verdict().endswith(" Without a score of every fold: half and none.")
+    few = Variants(members[:2])
     assert few.winner is None and few.verdict().startswith("Fewer than two validation scores can be compared")
 
 
@@ -128,7 +128,7 @@ def lines(panel, label: str) -> list:
 
 def test_a_sweep_is_drawn_against_the_values_of_its_key(grown) -> None:
     members = [grown("vnet", 0.02, None)] + [grown(f"w{n}", 0.1 / n, config=width(n)) for n in (64, 2)]
-    assert swept(Family(members)) == "model.width"
+    assert swept(Variants(members)) == "model.width"
     drawn = comparison(members)
     score, error = drawn.axes[:2]
     assert score.get_xlabel() == "model.width" and score.get_xscale() == "log"
@@ -159,7 +159,7 @@ def test_error_bars_are_the_spread_over_the_folds(grown) -> None:
 )  # fmt: skip
 def test_what_counts_as_a_sweep(grown, configs: list, key: str | None) -> None:
     variants = [grown(f"v{n}", config=config) for n, config in enumerate(configs)]
-    assert swept(Family([grown("vnet", None, None), *variants])) == key
+    assert swept(Variants([grown("vnet", None, None), *variants])) == key
 
 
 def test_variants_by_name_stand_in_rows_with_the_winner_told_apart(grown) -> None:
