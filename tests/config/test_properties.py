@@ -136,7 +136,7 @@ mutations = st.lists(st.tuples(st.sampled_from(NUMERIC), plausible | st.sampled_
 paddings = st.sampled_from(["valid", "periodic", "zero"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(mutations, paddings, st.sampled_from(["vnet", "unet"]))
 def test_what_is_let_in_can_be_run_and_the_rest_is_one_line(mutations, padding, model):
     raw = with_choices()
@@ -179,7 +179,7 @@ spots = [
 ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(spots), anything)
 def test_any_value_anywhere_is_accepted_or_one_line(path, value):
     try:

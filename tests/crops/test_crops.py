@@ -87,7 +87,7 @@ def lattices(draw):
     return spaces, size, step, draw(st.booleans())
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(lattices())
 def test_crops_cover_every_field_and_stay_inside(case):
     spaces, size, step, periodic = case
@@ -103,7 +103,7 @@ def test_crops_cover_every_field_and_stay_inside(case):
             assert count.max() == count.min() or any(e % d for e, d in zip(size, step, strict=True))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(lattices(), st.data())
 def test_a_crop_number_is_a_sample_and_a_start(case, data):
     spaces, size, step, periodic = case
@@ -117,7 +117,7 @@ def test_a_crop_number_is_a_sample_and_a_start(case, data):
             crops[outside]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(lattices(), st.lists(st.integers(0, 2), min_size=4, max_size=4))
 def test_no_sample_has_crops_in_two_folds(case, folds):
     spaces, size, step, periodic = case

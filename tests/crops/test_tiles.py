@@ -15,7 +15,7 @@ def tilings(draw):
     return tuple(shape), tuple(draw(st.integers(1, edge)) for edge in shape)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(tilings())
 def test_stitched_crops_are_the_whole_and_every_voxel_is_put_once(case):
     shape, size = case

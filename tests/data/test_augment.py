@@ -145,7 +145,7 @@ def test_channels_that_are_not_what_they_are_said_to_be_are_refused(quantities, 
 # ---- draws
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     size=st.lists(st.integers(1, 4), min_size=1, max_size=3),
     cells=st.lists(st.sampled_from([1.0, 2.5]), min_size=3, max_size=3),

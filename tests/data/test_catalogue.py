@@ -35,7 +35,7 @@ def samples(draw):
     ]  # fmt: skip
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, suppress_health_check=list(HealthCheck))
 @given(samples())
 def test_what_is_read_is_what_was_written(tmp_path, some):
     one = Catalogue(tuple(some))
@@ -43,7 +43,7 @@ def test_what_is_read_is_what_was_written(tmp_path, some):
     assert Catalogue.read(tmp_path / "c.csv") == one
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_a_damaged_table_is_refused_or_read(tmp_path, data):
     path = tmp_path / "c.csv"

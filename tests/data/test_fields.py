@@ -33,7 +33,7 @@ def crops(draw):
     return space, start, [draw(st.integers(1, 15)) for _ in space]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(crops(), st.booleans(), st.sampled_from(["<f4", ">f4", "<f8", "<f2", "i2"]), st.booleans())
 def test_block(tmp_path, crop, periodic, dtype, fortran):
     space, start, shape = crop

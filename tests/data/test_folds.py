@@ -21,7 +21,7 @@ def grouped(draw):
     return {f"{g}-{n}": f"g{g}" for g, size in enumerate(sizes) for n in range(size)}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(grouped(), st.integers(2, 8), st.integers(0, 2**40), st.randoms())
 def test_groups_stay_whole_and_order_does_not_matter(groups, count, seed, random):
     count = min(count, len(set(groups.values())))
@@ -33,7 +33,7 @@ def test_groups_stay_whole_and_order_does_not_matter(groups, count, seed, random
     assert assign(dict(shuffled), count, seed) == folds
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(2, 120), st.integers(2, 9), st.integers(1, 4), st.integers(0, 2**40))
 def test_equal_groups_are_balanced(groups, count, size, seed):
     count = min(count, groups)
@@ -42,7 +42,7 @@ def test_equal_groups_are_balanced(groups, count, size, seed):
     assert max(counts) - min(counts) <= size
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(grouped(), st.integers(2, 8), st.integers(0, 2**40))
 def test_unequal_groups_are_balanced_in_samples(groups, count, seed):
     sizes = Counter(groups.values())
@@ -51,7 +51,7 @@ def test_unequal_groups_are_balanced_in_samples(groups, count, seed):
     assert max(counts.values()) - min(counts.values()) <= max(sizes.values())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(2, 6), st.integers(0, 2**40), st.sampled_from([50, 300, 1500]))
 def test_one_more_sample_moves_few(count, seed, size):
     """A few displaced samples a fold, whatever the size of the dataset; a remainder would move almost all."""

@@ -40,7 +40,7 @@ def rounding(name, x, constants=0.0):
 
 @pytest.mark.parametrize("scaling", registry.entries("scaling"))
 @pytest.mark.parametrize("transform", registry.entries("transform"))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(1, 3), st.integers(0, 99), st.floats(-2, 2))
 def test_the_inverse_undoes_it(transform, scaling, dims, seed, power):
     x = np.exp(field((2, *[5] * dims), seed)) * np.float32(10.0**power)

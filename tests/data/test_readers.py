@@ -221,7 +221,7 @@ def judge(path, dataset):
             assert values.astype("f4").shape == header(path, dataset).shape
 
 
-FUZZ = dict(deadline=None, suppress_health_check=list(HealthCheck), database=None)
+FUZZ = dict(suppress_health_check=list(HealthCheck), database=None)
 
 
 @settings(max_examples=1200, **FUZZ)

@@ -108,7 +108,7 @@ def test_sign_flip_is_anticorrelated():
     assert values("mean_square_error", "vrmse", flipped) == pytest.approx(2, rel=0.05)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(factor=st.floats(0.01, 100), offset=st.floats(-10, 10))
 def test_scaling_is_the_transfer_function(factor, offset):
     truth = noise((1, 10, 12, 14), dtype=np.float64)
@@ -179,7 +179,7 @@ def test_mean_prediction_has_vrmse_one():
 # ---- one point
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(bins=st.integers(1, 200), scale=st.floats(1e-6, 1e6), offset=st.floats(-1e3, 1e3))
 def test_pdf_integrates_to_one(bins, scale, offset):
     truth = noise((3, 6, 6, 6), dtype=np.float64) * scale

@@ -53,7 +53,7 @@ def test_paint_is_a_sum_of_splines(shape, box_size, mesh, order):
     np.testing.assert_allclose(paint(moved, box_size, mesh, order), expected, atol=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(grids, orders, seeds, st.floats(-3.0, 3.0))
 def test_mass_is_conserved(grid, order, seed, shift):
     shape, box_size, mesh = grid
@@ -66,7 +66,7 @@ def test_mass_is_conserved(grid, order, seed, shift):
     assert density(moved, box_size, mesh, order, shift).mean() == pytest.approx(0.0, abs=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(grids, orders, seeds, st.floats(-3.0, 3.0))
 def test_read_is_the_transpose_of_paint(grid, order, seed, shift):
     shape, box_size, mesh = grid
@@ -78,7 +78,7 @@ def test_read_is_the_transpose_of_paint(grid, order, seed, shift):
     np.testing.assert_allclose(values.reshape(2, -1).sum(axis=1), expected, rtol=1e-10, atol=1e-10)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(grids, orders, st.integers(-9, 9), st.integers(0, 2))
 def test_moving_all_by_whole_cells_rolls_the_density(grid, order, cells, axis):
     shape, box_size, mesh = grid

@@ -39,7 +39,7 @@ def heath(redshift: float, omega_m: float) -> float:
     return rate(a) * quad(lambda x: (x * rate(x)) ** -3, 0.0, a, epsrel=1e-10, epsabs=0.0)[0]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(redshifts, matter)
 def test_growth_is_heaths_integral(redshift: float, omega_m: float):
     assert growth(redshift, omega_m) == pytest.approx(heath(redshift, omega_m) / heath(0.0, omega_m), rel=1e-7)
@@ -65,7 +65,7 @@ def test_today_is_the_norm():
     assert matter_fraction(0.0) == pytest.approx(QUIJOTE["omega_m"])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(redshifts, matter)
 def test_growth_rate_is_the_slope_of_growth(redshift: float, omega_m: float):
     step = 1e-4

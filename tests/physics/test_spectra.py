@@ -201,7 +201,7 @@ def test_integers_are_read_as_numbers():
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     shape=st.lists(st.integers(4, 12), min_size=2, max_size=3).map(tuple),
     shift=st.tuples(*[st.integers(0, 11)] * 3),
@@ -223,7 +223,7 @@ def test_symmetries(shape, shift, axes, seed):
     np.testing.assert_allclose(after.cross, before.cross, atol=1e-9 * before.power_a.max(initial=0))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     shape=st.lists(st.integers(1, 9), min_size=2, max_size=3).map(tuple),
     cells=st.tuples(*[st.sampled_from([1.0, 0.5, 2.0, 1 / 3, 0.1])] * 3),

@@ -31,7 +31,7 @@ def promised(found, values, pivots, part):
     return low - slack <= found <= high + slack
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(1, 3000), st.sampled_from(["normal", "heavy", "zeros", "whole"]),
                           st.floats(-50, 50)), min_size=1, max_size=4), st.integers(0, 99))  # fmt: skip
 def test_pooled_quantiles_are_those_of_all_values(samples, seed):

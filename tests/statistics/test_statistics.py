@@ -74,7 +74,7 @@ def test_one_file_or_many(tmp_path):
     assert np.allclose(whole["std"], pieces["std"], rtol=1e-13, atol=0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(1, 10**7), st.floats(-1e9, 1e9), st.floats(0, 1e12)), min_size=1, max_size=9))
 def test_the_order_changes_no_bit(numbers):
     rows = [Moments(str(n), "input", 0, c, m, q, m - 1, m + 1, 0) for n, (c, m, q) in enumerate(numbers)]
@@ -140,7 +140,7 @@ def test_a_constant_channel_has_exactly_zero_spread(tmp_path):
         Normalizer("identity", "standardise", found)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=5, max_size=5), st.integers(0, 2**62))
 def test_the_table_is_exact(tmp_path, floats, count):
     mean, m2, low, high, rest = floats
