@@ -181,7 +181,7 @@ def test_several_batches_a_step_and_recomputed_activations_train_the_model_of_on
         torch.testing.assert_close(value, weights(several.task)[key], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("batch_size", [2, 3])
+@pytest.mark.parametrize("batch_size", [pytest.param(2, marks=pytest.mark.long), 3])
 def test_several_processes_train_the_model_of_one(known, tmp_path, batch_size):
     name, catalogue = known
     models = []

@@ -53,9 +53,10 @@ CASES = {
         "model": {"name": "stylegan2_generator", "scale": 2, "width": 4}, "source": {"scale": 2},
         "crops": {"size": 4}, "inference": {"tile": [4, 4], "overlap": [2, 1], "seed": 3}}),
 }  # fmt: skip
+MORE = ("unet valid 3-D in tiles", "unet periodic 2-D, batches", "vnet valid 2-D, two levels, not periodic")
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param(c, marks=[pytest.mark.long] if c in MORE else []) for c in CASES])
 def test_outside_of_the_house_it_gives_the_predictions_of_the_house(tmp_path, case):
     space, changes = CASES[case]
     files = made(tmp_path / "in", space, **changes)

@@ -43,7 +43,7 @@ def cut(field, axes, scale=1):
     return predict
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(tilings(), st.integers(1, 2))
 def test_tiles_that_agree_give_the_field_to_the_bit(axes, scale):
     field = np.random.default_rng(0).standard_normal((2, *(length for length, *_ in axes))).astype("f4")
@@ -53,7 +53,7 @@ def test_tiles_that_agree_give_the_field_to_the_bit(axes, scale):
     assert np.array_equal(whole(axes, cut(field, axes, scale), scale, channels=2), expected)
 
 
-@settings(max_examples=100)
+@settings(max_examples=30)
 @given(tilings())
 def test_the_weights_of_the_tiles_add_up_to_one_everywhere(axes):
     """Each tile in turn is one where the others are zero: what is left of it are its weights."""

@@ -3,6 +3,7 @@
 All in one file, because one process of the tests at a time can have the cluster.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -59,7 +60,8 @@ def cancel(job):
 
 def kill_everything(job):
     for pid in processes_of(job):
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it ended since
+            os.kill(pid, signal.SIGKILL)
 
 
 def preempt(job):
@@ -116,7 +118,7 @@ def test_a_driver_that_was_killed(project, reference):
 def test_the_demo_fills_the_cluster(cluster):
     shutil.copy2(TOP / "config/config.yaml", cluster.folder / "config/config.yaml")
     shorter = cluster.folder / "shorter.yaml"
-    shorter.write_text("experiments: {vnet: {training: {epochs: 1}}}\n")
+    shorter.write_text("datasets: {nbody: {folds: {run: [0, 1]}}}\nexperiments: {vnet: {training: {epochs: 1}}}\n")
     output = cluster.run("--configfile", shorter.name)
     assert "The report is at" in output and cluster.path("report.html").exists()
     groups = {path.name for path in cluster.path("slurm_logs").iterdir()}

@@ -121,7 +121,7 @@ def gone(group, seconds=15.0):
     return False
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.long), 2])
 def test_resume_after_sigkill_at_random_times(tmp_path, workers):
     reference = weights(train(tmp_path / "whole", epochs=20, save_steps=3).task)
     rng, killed = np.random.default_rng(workers), 0
@@ -140,7 +140,7 @@ def test_resume_after_sigkill_at_random_times(tmp_path, workers):
     assert {path.name for path in (tmp_path / "cut").iterdir()} == KEPT
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_a_signal_to_the_whole_group_spares_the_readers_until_all_is_saved(tmp_path, number):
     process = start(tmp_path / "cut", 2)
     while process.poll() is None and not (tmp_path / "cut" / "last.pt").exists():

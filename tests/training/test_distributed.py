@@ -96,7 +96,10 @@ def test_batch_normalisation_is_that_of_the_whole_batch(tmp_path, setting):
     assert two.best.score == pytest.approx(one.best.score, rel=1e-7)
 
 
-@pytest.mark.parametrize("toy, setting", [("Line", {"accumulate": 2}), ("Halved", {"accumulate": 2})])
+@pytest.mark.parametrize(
+    "toy, setting",
+    [pytest.param("Line", {"accumulate": 2}, marks=pytest.mark.long), ("Halved", {"accumulate": 2})],
+)
 def test_parts_of_parts_and_scaled_losses_make_the_whole(tmp_path, toy, setting):
     common = {**MEASURED, "batch_size": 2, **setting}
     one, two = (together(tmp_path / str(gpus), toy, gpus=gpus, **common) for gpus in (1, 2))
@@ -105,7 +108,7 @@ def test_parts_of_parts_and_scaled_losses_make_the_whole(tmp_path, toy, setting)
     np.testing.assert_allclose(numbers(tmp_path / "1", "loss"), numbers(tmp_path / "2", "loss"), rtol=1e-6)
 
 
-@pytest.mark.parametrize("validation", [VALIDATION, None])
+@pytest.mark.parametrize("validation", [VALIDATION, pytest.param(None, marks=pytest.mark.long)])
 def test_averaged_weights_and_their_statistics_are_those_of_one_process(tmp_path, validation):
     common = {"batch_size": 3, "average": {"last": 2}, "validation": validation}
     one, two = (together(tmp_path / str(gpus), "Normed", gpus=gpus, **common).weights() for gpus in (1, 2))
@@ -256,7 +259,7 @@ def in_peace(tmp_path_factory):
         return SimpleNamespace(folder=folder, loop=together(folder, **SIGNALLED))
 
 
-@pytest.mark.parametrize("whom", ["first", "another", "all"])
+@pytest.mark.parametrize("whom", ["first", pytest.param("another", marks=pytest.mark.long), "all"])
 def test_a_signal_to_any_ends_all_at_one_step(in_peace, tmp_path, whom):
     process, pids = start(tmp_path / "cut", gpus=2, epochs=20)
     assert len(pids) == 1
