@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from . import registry
 from .blending import admit
 from .config import Config, Experiment
 from .config.predictions import PART, Prediction
@@ -19,7 +18,7 @@ from .data.slices import Slices
 from .errors import ConfigError, DataError
 from .family import family_of
 from .files import write_text
-from .models import Geometry, geometry_of
+from .models import Geometry, geometry_of, known_geometry
 from .wording import hint, shown
 
 __all__ = ["admit_samples", "check", "check_draws", "fits", "refuse_own"]
@@ -47,9 +46,8 @@ def check(config: Config) -> None:
 
 def check_draws(experiment: Experiment, draws: int, where: str) -> None:
     """Several predictions of a sample by a model of this package that takes noise; raises ConfigError."""
-    options: Any = dict(experiment.model)
-    name, known = options["name"], registry.entries("geometry")
-    if draws > 1 and name in known and not known[name].is_plugin and not geometry_of(name, options).noise:
+    name, geometry = dict(experiment.model)["name"], known_geometry(dict(experiment.model)) if draws > 1 else None
+    if geometry is not None and not geometry.noise:
         text = f"{draws}, but model.name {shown(name)} takes no noise and predicts the same each time"
         raise ConfigError(f"{where}: {text}; expected 1, or a generator such as stylegan2_generator")
 

@@ -332,7 +332,4 @@ def _check_score(experiment: Experiment, values: Mapping[str, Any]) -> None:
         raise ConfigError("training.validation: null, but a search compares validation scores; expected keys")
     if validation.every > epochs:
         raise ConfigError(f"training.validation.every: {validation.every}, but {epochs} epochs; at most {epochs}")
-    task: Any = experiment.task
-    if task.get("choose") == "last" and any(key.startswith("task.") for key in values):
-        text = "last, a model whatever its score, but the search compares scores"
-        raise ConfigError(f"task.choose: {text}; expected spectrum or loss")
+    family_of(experiment.task).check_search(experiment, values)

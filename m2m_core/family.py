@@ -23,6 +23,7 @@ class Family:
     check: (experiment, dataset) raises ConfigError naming the key of the experiment that does not fit
     check_sizes: (experiment, dataset, edges of its fields by name [voxels], if they are known) the same, of what
         crops decide
+    check_search: (experiment, values that a search drew) the same, of what makes scores comparable
     defaults: task -> keys of the experiment whose defaults are others
     judging: options of the task that decide what its validation score is of
     needs_target: whether it learns a second field, which the dataset has to have
@@ -33,6 +34,7 @@ class Family:
     figures: Callable[[Any], list[str]]
     check: Callable[[Any, Any], Any]
     check_sizes: Callable[[Any, Any, Any], Any] = _nothing
+    check_search: Callable[[Any, Any], Any] = _nothing
     defaults: Callable[[Any], dict[str, Any]] = _nothing
     judging: Collection[str] = ()
     needs_target: bool = True

@@ -121,11 +121,8 @@ def _experiment(experiment: Experiment, where: str, datasets: Collection[str]) -
     if experiment.dataset not in datasets:
         hinted = hint(experiment.dataset, datasets)
         raise ConfigError(f"{where}.dataset: unknown dataset {shown(experiment.dataset)}; {hinted}")
-    others = {
-        key: v
-        for key, v in family_of(experiment.task).defaults(experiment.task).items()
-        if key not in experiment.model_fields_set
-    }
+    defaults = family_of(experiment.task).defaults(experiment.task)
+    others = {key: value for key, value in defaults.items() if key not in experiment.model_fields_set}
     experiment = experiment.model_copy(update=others)
     sides = {side: _normalized(value, f"{where}.normalize.{side}") for side, value in experiment.normalize}
     experiment = experiment.model_copy(update={"normalize": experiment.normalize.model_copy(update=sides)})

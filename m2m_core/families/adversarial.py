@@ -1,7 +1,7 @@
 """What adversarial training asks beside what its generator does: crops that the discriminator takes, time to begin."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ __all__ = ["adversarial"]
 @register("family", "adversarial")
 def adversarial() -> Family:
     """A field of another, judged by a discriminator."""
-    return replace(fields.field_to_field(), check_sizes=check_sizes, judging=("choose",))
+    return replace(fields.field_to_field(), check_sizes=check_sizes, check_search=check_search, judging=("choose",))
 
 
 def check_sizes(experiment: Experiment, dataset: Dataset, space: dict[str, tuple[int, ...]] | None) -> None:
@@ -26,6 +26,14 @@ def check_sizes(experiment: Experiment, dataset: Dataset, space: dict[str, tuple
     fields.check_loss(experiment, dataset, space)
     _check_discriminator(experiment)
     _check_schedule(experiment.model_dump())
+
+
+def check_search(experiment: Experiment, values: Mapping[str, Any]) -> None:
+    """A model that is chosen by its score, where a search compares scores of what the task is given."""
+    task: Any = experiment.task
+    if task["choose"] == "last" and any(key.startswith("task.") for key in values):
+        text = "last, a model whatever its score, but the search compares scores"
+        raise ConfigError(f"task.choose: {text}; expected spectrum or loss")
 
 
 def _check_discriminator(experiment: Experiment) -> None:

@@ -1,7 +1,7 @@
 """How all figures look: one strong colour for the emulator, greys for what it is compared with, bytes that repeat."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import matplotlib
@@ -20,6 +20,7 @@ __all__ = [
     "FOLDS",
     "applied",
     "blank",
+    "by_field",
     "canvas",
     "decades",
     "draw_curve",
@@ -117,6 +118,26 @@ def draw_curve(axes: Axes, curve: Curve | None, source: str, results: Experiment
 def measured(results: ExperimentResults, metric: str, most: int = 3) -> list[str]:
     """The judged fields that have this curve, at most so many as fit beside each other."""
     return [name for name in results.fields if results.curve(name, metric, EMULATOR) is not None][:most]
+
+
+def by_field(
+    results: ExperimentResults,
+    metric: str,
+    absent: str,
+    panels: Mapping[Callable[[Axes, ExperimentResults, str], None], float],
+) -> Figure:
+    """A column a judged field that has the curve `metric`, a row a panel, which is drawn on (axes, results, field).
+
+    panels: what draws each row -> its height [inch]; absent: what the figure says where there is no such curve
+    """
+    if not (fields := measured(results, metric)):
+        return blank(absent)
+    figure, axes = canvas(len(fields), list(panels.values()))
+    for draw, row in zip(panels, axes, strict=True):
+        for panel, field in zip(row, fields, strict=True):
+            draw(panel, results, field)
+    legend(figure, axes.flat)
+    return figure
 
 
 def wavenumbers(axes: Axes, results: ExperimentResults) -> None:

@@ -18,15 +18,9 @@ SMALLEST = 1e-9  # of 1 - r^2: below is rounding
 @register("figure", "correlation")
 def correlation(results: ExperimentResults) -> Figure:
     """Cross-correlation r(k) with the truth, and the fraction 1 − r² of the variance that no linear filter recovers."""
-    fields = style.measured(results, "cross_correlation")
-    if not fields:
-        return style.blank("No cross-correlation was measured.")
-    figure, axes = style.canvas(len(fields), [2.2, 2.2])
-    for column, field in enumerate(fields):
-        _correlation(axes[0, column], results, field)
-        _stochasticity(axes[1, column], results, field)
-    style.legend(figure, axes.flat)
-    return figure
+    return style.by_field(
+        results, "cross_correlation", "No cross-correlation was measured.", {_correlation: 2.2, _stochasticity: 2.2}
+    )
 
 
 def _correlation(axes: Axes, results: ExperimentResults, field: str) -> None:

@@ -13,15 +13,9 @@ __all__ = ["draws"]
 @register("figure", "draws")
 def draws(results: ExperimentResults) -> Figure:
     """T(k) of the draws with their standard deviation within a sample, and spread over skill; 1 is perfect."""
-    fields = style.measured(results, "transfer_draws")
-    if not fields:
-        return style.blank("One prediction was made of each sample.")
-    figure, axes = style.canvas(len(fields), [2.2, 1.8])
-    for column, field in enumerate(fields):
-        _amplitudes(axes[0, column], results, field)
-        _calibration(axes[1, column], results, field)
-    style.legend(figure, axes.flat)
-    return figure
+    return style.by_field(
+        results, "transfer_draws", "One prediction was made of each sample.", {_amplitudes: 2.2, _calibration: 1.8}
+    )
 
 
 def _amplitudes(axes: Axes, results: ExperimentResults, field: str) -> None:

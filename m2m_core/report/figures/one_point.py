@@ -18,14 +18,7 @@ DECADES = 4  # below the maximum
 @register("figure", "one_point")
 def one_point(results: ExperimentResults) -> Figure:
     """One-point distribution of truth, emulator and baselines, averaged over the held-out samples."""
-    fields = style.measured(results, "pdf")
-    if not fields:
-        return style.blank("No one-point distribution was measured.")
-    figure, axes = style.canvas(len(fields), [2.7])
-    for panel, field in zip(axes.flat, fields, strict=True):
-        _distribution(panel, results, field)
-    style.legend(figure, axes.flat)
-    return figure
+    return style.by_field(results, "pdf", "No one-point distribution was measured.", {_distribution: 2.7})
 
 
 def _distribution(axes: Axes, results: ExperimentResults, field: str) -> None:

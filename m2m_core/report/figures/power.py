@@ -13,15 +13,7 @@ __all__ = ["power"]
 @register("figure", "power")
 def power(results: ExperimentResults) -> Figure:
     """Power spectra, and their ratio to the truth’s: mean and standard deviation over the held-out samples."""
-    fields = style.measured(results, "power")
-    if not fields:
-        return style.blank("No power spectrum was measured.")
-    figure, axes = style.canvas(len(fields), [2.7, 1.25])
-    for column, field in enumerate(fields):
-        _spectra(axes[0, column], results, field)
-        _ratios(axes[1, column], results, field)
-    style.legend(figure, axes.flat)
-    return figure
+    return style.by_field(results, "power", "No power spectrum was measured.", {_spectra: 2.7, _ratios: 1.25})
 
 
 def _spectra(axes: Axes, results: ExperimentResults, field: str) -> None:

@@ -17,14 +17,7 @@ def ranks(results: ExperimentResults) -> Figure:
 
     A hollow is a spread that is too small, a hump one that is too large, a slope a bias.
     """
-    fields = style.measured(results, "rank")
-    if not fields:
-        return style.blank("One prediction was made of each sample.")
-    figure, axes = style.canvas(len(fields), [2.2])
-    for panel, field in zip(axes.flat, fields, strict=True):
-        _histogram(panel, results, field)
-    style.legend(figure, axes.flat)
-    return figure
+    return style.by_field(results, "rank", "One prediction was made of each sample.", {_histogram: 2.2})
 
 
 def _histogram(axes: Axes, results: ExperimentResults, field: str) -> None:

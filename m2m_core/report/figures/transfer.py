@@ -1,5 +1,6 @@
 """The transfer function: is the amplitude right at every scale?"""
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...registry import register
@@ -12,17 +13,14 @@ __all__ = ["transfer"]
 @register("figure", "transfer")
 def transfer(results: ExperimentResults) -> Figure:
     """Transfer function T(k) = √(P / P(truth)); 1 is perfect. Mean and standard deviation over the held-out samples."""
-    fields = style.measured(results, "transfer")
-    if not fields:
-        return style.blank("No transfer function was measured.")
-    figure, axes = style.canvas(len(fields), [2.7])
-    for panel, field in zip(axes.flat, fields, strict=True):
-        panel.axhline(1, color=style.COLORS["truth"], lw=0.8)
-        for source in results.sources:
-            style.draw_curve(panel, results.curve(field, "transfer", source), source, results)
-        style.title(panel, results, field)
-        style.wavenumbers(panel, results)
-        style.focus(panel, low=0.0, high=2.0)
-        panel.set_ylabel(r"$T(k)$")
-    style.legend(figure, axes.flat)
-    return figure
+    return style.by_field(results, "transfer", "No transfer function was measured.", {_transfer: 2.7})
+
+
+def _transfer(axes: Axes, results: ExperimentResults, field: str) -> None:
+    axes.axhline(1, color=style.COLORS["truth"], lw=0.8)
+    for source in results.sources:
+        style.draw_curve(axes, results.curve(field, "transfer", source), source, results)
+    style.title(axes, results, field)
+    style.wavenumbers(axes, results)
+    style.focus(axes, low=0.0, high=2.0)
+    axes.set_ylabel(r"$T(k)$")
