@@ -81,6 +81,7 @@ def cubes(
                  "difference": difference, "factors": factors})  # fmt: skip
     found = sorted(_found(listed(input), dataset), key=lambda one: natural(one.id))
     _check_labels(found, labels)
+    _check_factors(found, factors)
     if group:
         _check_groups(found, group)
     given = {"box_size": box_size, "redshift": redshift, "omega_m": omega_m, "periodic": periodic}
@@ -194,9 +195,12 @@ def _inside(file: str, known: dict[str, str], dataset: str) -> Iterator[Named]:
     if not found:
         listed = ", ".join(map(repr, names[:SHOWN])) or "none"
         raise DataError(f"{printable(file)}: no dataset like {dataset!r}; it holds {listed}, ... ({len(names)} in all)")
-    for name, said in found:
-        if all(known.get(word, text) == text for word, text in said.items()):
-            yield Named(file, name, {**known, **said})
+    agreeing = [(name, said) for name, said in found if {**said, **known} == {**known, **said}]
+    if not agreeing:
+        text = f"dataset {found[0][0]!r} has other words than the name of the file ({len(found)} in all)"
+        raise DataError(f"{printable(file)}: {text}; expected one that agrees")
+    for name, said in agreeing:
+        yield Named(file, name, {**known, **said})
 
 
 def _read(found: Sequence[Named]) -> dict[tuple[str, str], tuple[Header, dict[str, Any]]]:
@@ -222,6 +226,15 @@ def _check_labels(found: Sequence[Named], labels: Mapping[str, Mapping[str, Labe
             if missing or beyond:
                 what = f"no {word} {missing[0]!r}" if missing else f"{word} {beyond[0]!r} has no class"
                 raise DataError(f"labels.{label}: {what}; the names have {', '.join(sorted(texts)[:SHOWN])}")
+
+
+def _check_factors(found: Sequence[Named], factors: Mapping[str, Mapping[str, float]]) -> None:
+    """Every factor has a cube, or the test that it is would be passed by a misspelt name."""
+    for word, by in factors.items():
+        texts = {one.words[word] for one in found}
+        if missing := [text for text in by if text not in texts]:
+            what = f"no {word} {missing[0]!r}; the names have {', '.join(sorted(texts)[:SHOWN])}"
+            raise DataError(f"factors.{word}: {what}")
 
 
 def _check_groups(found: Sequence[Named], group: str) -> None:

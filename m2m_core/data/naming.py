@@ -1,5 +1,6 @@
 """Words in the names of cubes, and what is made of them: checked from the config alone, before any file is read."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,8 @@ SNAPSHOT = "snapshot"  # the word that tells the redshift
 
 def check_words(source: Mapping[str, Any]) -> None:
     """Refuse options of `cubes` that name words which its patterns do not have; raises ConfigError."""
-    names = {name for pattern in [*listed(source["input"]), source["dataset"]] for name in placeholders(pattern)}
+    each = {pattern: {*placeholders(pattern), *placeholders(source["dataset"])} for pattern in listed(source["input"])}
+    names = set().union(*each.values())
     if not names:
         raise ConfigError(
             "input: no words in braces in it or in dataset; expected some that name a cube, such as {seed}"
@@ -27,12 +29,26 @@ def check_words(source: Mapping[str, Any]) -> None:
     for option, word in used:
         if word not in names:
             raise ConfigError(f"{option}: no {{{word}}} in input or dataset; {hint(word, names)}")
+        if lacking := [pattern for pattern, own in each.items() if word not in own]:
+            raise ConfigError(f"{option}: no {{{word}}} in {lacking[0]!r}; expected it in every pattern of input")
     for label, by in source["labels"].items():
         if len(by) != 1 or label in KNOWN or not NAME.fullmatch(label):
             raise ConfigError(f"labels.{label}: {shown(dict(by))}; expected one word, and a name like {NAME.pattern}")
-    for z in source["difference"] or ():
-        if z not in source["redshifts"].values():
-            raise ConfigError(f"difference: {z}; expected two of redshifts, {list(source['redshifts'].values())}")
+        ((_, texts),) = by.items()
+        if twice := sorted(text for text, times in Counter(listed(texts)).items() if times > 1):
+            raise ConfigError(f"labels.{label}: {twice[0]!r} is two classes; expected each text once")
+    if source["difference"]:
+        _check_difference(*source["difference"], [*source["redshifts"].values()])
+
+
+def _check_difference(early: float, late: float, redshifts: Sequence[float]) -> None:
+    """Two redshifts of a snapshot each: of today or before, the earlier one first."""
+    for z in early, late:
+        if redshifts.count(z) != 1:
+            what = "of two snapshots" if z in redshifts else "of none"
+            raise ConfigError(f"difference: {z} is the redshift {what}; expected two of redshifts, {redshifts}")
+    if not early > late >= 0:
+        raise ConfigError(f"difference: [{early}, {late}]; expected the greater redshift first, and none below 0")
 
 
 def holds_many(source: Mapping[str, Any]) -> bool:

@@ -282,15 +282,22 @@ def test_many_files_are_inspected_in_parts(tmp_path, options):
 
 GIVEN = {"input": "{seed}.h5", "dataset": "{theory}", "labels": LABELS, "group": "seed", "redshifts": {},
          "difference": None, "factors": {}}  # fmt: skip
+TWO = {"input": "{seed}_{snapshot}.h5", "redshifts": {"4": 1.0, "5": 0.0}}
 
 
 @pytest.mark.parametrize("options, words", [
     ({"labels": {"gr": {"teory": "gr"}}}, r"labels.gr: no \{teory\} in input or dataset; did you mean 'theory'\?"),
     ({"labels": {"redshift": {"theory": "gr"}}}, "labels.redshift: .*; expected one word, and a name"),
+    ({"input": ["{seed}.h5", "gr.h5"]}, r"group: no \{seed\} in 'gr.h5'; expected it in every pattern of input"),
     ({"group": "sed"}, r"group: no \{sed\} in input or dataset"),
     ({"factors": {"theery": {"newton": 0.9}}}, r"factors: no \{theery\}"),
     ({"redshifts": {"4": 1.0}}, r"redshifts: no \{snapshot\}"),
-    ({"input": "{seed}_{snapshot}.h5", "redshifts": {"4": 1.0}, "difference": [5.0, 1.0]}, "difference: 5.0; expected"),
+    ({**TWO, "difference": [5.0, 1.0]}, "difference: 5.0 is the redshift of none"),
+    ({**TWO, "difference": [0.0, 1.0]}, r"difference: \[0.0, 1.0\]; expected the greater redshift first"),
+    ({**TWO, "difference": [1.0, 1.0]}, r"difference: \[1.0, 1.0\]; expected the greater"),
+    ({**TWO, "redshifts": {"4": 1.0, "5": 1.0}, "difference": [1.0, 0.0]}, "difference: 1.0 is .* of two snapshots"),
+    ({**TWO, "redshifts": {"4": 1.0, "5": -1.0}, "difference": [1.0, -1.0]}, "difference: .* none below 0"),
+    ({"labels": {"gr": {"theory": ["gr", "gr"]}}}, "labels.gr: 'gr' is two classes; expected each text once"),
 ])  # fmt: skip
 def test_words_that_no_name_has_are_refused_at_the_door(options, words):
     with pytest.raises(ConfigError, match=words):
@@ -312,15 +319,18 @@ def test_cubes_without_a_word_in_their_names_are_refused_at_the_door():
 
 
 @pytest.mark.parametrize("options, words", [
+    ({"input": "{theory}.h5"}, "dataset 'gr_0' has other words than the name of the file "),
     ({"dataset": "{theory}-{seed}"}, "no dataset like '{theory}-{seed}'; it holds 'gr_0', .*8 in all"),
     ({"labels": {"gr": {"theory": "GR"}}}, "labels.gr: no theory 'GR'; the names have gr, newton"),
     ({"labels": {"gr": {"theory": ["gr"]}}}, "labels.gr: theory 'newton' has no class"),
+    ({"factors": {"theory": {"Newton": 0.9}}}, "factors.theory: no theory 'Newton'; the names have gr, newton"),
     ({"dataset": "{theory}_*"}, "sample id '.*' appears twice"),
 ])  # fmt: skip
 def test_names_that_do_not_fit_are_refused(tmp_path, options, words):
-    file = prepared(tmp_path / "a.h5", lambda theory, seed: f"{theory}_{seed}")
+    prepared(tmp_path / "a.h5", lambda theory, seed: f"{theory}_{seed}")
+    options = {**options, "input": str(tmp_path / options.get("input", "a.h5"))}
     with pytest.raises(DataError, match=words):
-        cubes(**{"input": file, "dataset": "{theory}_{seed}", "labels": LABELS, "group": None} | options)
+        cubes(**{"dataset": "{theory}_{seed}", "labels": LABELS, "group": None} | options)
 
 
 def test_a_cube_that_is_not_finite_is_refused_with_its_place(tmp_path):
