@@ -68,6 +68,8 @@ def _check_labels(experiment: Experiment, dataset: Dataset) -> None:
     kind, names = kind_of(task), task["labels"]
     if kind != "regression" and len(names) > 1:
         raise ConfigError(f"task.labels: {len(names)} for answer {kind}; expected one, or regression")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(f"task.labels: {twice[0]!r} stands twice; expected each once")
     if (kind == "classes") != (task["classes"] is not None):
         raise ConfigError(f"task.classes: {task['classes']}, for answer {kind}; expected a number for classes alone")
     if kind == "regression" and task["label_noise"]:

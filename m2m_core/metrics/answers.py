@@ -8,7 +8,7 @@ sum would be far too sure. `slices_<class>`, x the middle of a bin of WIDTH in t
 slices, as if all said the same), and the means over slices `slice_square`, `slice_chi2`, `slice_within_1` and `_2`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from ..errors import DataError
 
 __all__ = ["Answers"]
 
+LEAST, GREATEST = 1e-14, 1e18  # deviations of parameters whose variances are kept in float32
 WIDTH, LARGEST = 0.1, 20.0  # of bins in a logit, and of a logit that is told from greater ones
 Row = tuple[str, str, float | None, float]
 
@@ -39,9 +40,13 @@ class Answers:
         if kind != "regression":
             return cls(names, classes if kind == "classes" else 2)
         spread = truths.std(0)
-        if (same := spread == 0).any():
-            text = f"{names[int(np.argmax(same))]!r} is the same in all training samples; expected one that varies"
-            raise DataError(f"task.labels: {text}")
+        for name, extent, deviation in zip(names, np.ptp(truths, axis=0), spread, strict=True):
+            if not extent:  # the deviation of equal numbers may be that of their rounding
+                text = f"{name!r} is the same in all training samples; expected one that varies"
+                raise DataError(f"task.labels: {text}")
+            if not LEAST <= deviation <= GREATEST:
+                text = f"{name!r} varies by {deviation:.3g}, and its variance is no float32; expected other units"
+                raise DataError(f"task.labels: {text}")
         return cls(names, None, truths.mean(0), spread)
 
     @property
@@ -63,6 +68,18 @@ class Answers:
             expected = "0 or 1" if self.classes == 2 else f"a whole number from 0 to {self.classes - 1}"
             raise DataError(f"sample {name!r}: label {self.names[0]} is {found[0]:g}; expected {expected}")
         return found
+
+    def check(self, training: Iterable[np.ndarray], everything: Iterable[np.ndarray]) -> None:
+        """Refuse classes of which nothing can be learnt, from the truths of samples; raises DataError."""
+        if self.classes is None:
+            return
+        learnt, known = ({int(truth[0]) for truth in truths} for truths in (training, everything))
+        if len(learnt) < 2:
+            text = f"{self.names[0]} is {min(learnt)} in all training samples; expected two classes at least"
+            raise DataError(f"task.labels: {text}")
+        if missing := sorted(set(range(self.classes)) - known):
+            text = f"{self.names[0]} is {missing[0]} in no sample; expected each of {self.classes} classes in some"
+            raise DataError(f"task.labels: {text}")
 
     def target(self, truth: np.ndarray) -> np.ndarray:
         """What a network is compared with, float32: 0 or 1, one-hot, or standardised parameters."""

@@ -58,6 +58,7 @@ class FieldToLabel:
         training = study.catalogue.training(study.fold)
         self.answers = Answers.learnt_from(labels, answer, classes, np.array([known[s.id] for s in training]))
         self.truths = {name: self.answers.truth(name, values) for name, values in known.items()}
+        self.answers.check([self.truths[s.id] for s in training], self.truths.values())
         first, told = study.catalogue.samples[0], self.settings["training"]
         channels = [part.shape[0] for part in first.parts("input")]
         self.normal = normalizer(self.settings["normalize"]["input"], study.statistics["input"], channels, "input")

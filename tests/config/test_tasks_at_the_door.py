@@ -32,6 +32,7 @@ def checked(source=GRAVITY, experiment=EXPERIMENT, **changes):
         ({"task": "field_to_label"}, "task.labels: missing"),
         ({"task": {**TASK, "labels": ["gw"]}}, "task.labels: the samples have no number 'gw'; known: gr, omega_m"),
         ({"task": {**TASK, "labels": ["gr", "seed"]}}, "task.labels: 2 for answer binary; expected one, or regression"),
+        ({"task": {**TASK, "labels": ["seed"] * 2, "answer": "regression"}}, "task.labels: 'seed' stands twice"),
         ({"task": {**TASK, "answer": "classes"}}, "task.classes: None, for answer classes; expected a number"),
         ({"task": {**TASK, "classes": 3}}, "task.classes: 3, for answer binary; expected a number for classes alone"),
         ({"task": {**TASK, "answer": "regression", "label_noise": 0.1}}, "task.label_noise: there are no wrong"),

@@ -105,9 +105,23 @@ def test_labels_that_are_no_classes_are_refused_and_never_rounded(classes, value
         Answers(["gr"], classes).truth("s", [value])
 
 
-def test_a_parameter_that_never_varies_is_refused():
-    with pytest.raises(DataError, match="'h' is the same in all training samples"):
-        Answers.learnt_from(["omega_m", "h"], "regression", None, np.array([[0.1, 0.7], [0.3, 0.7]]))
+@pytest.mark.parametrize(("values", "words"), [
+    ([0.1, 0.1, 0.1], "'h' is the same in all training samples"),  # whose standard deviation is 1.4e-17
+    ([0.0, 1e20, 2e20], "'h' varies by 8.16e.19, and its variance is no float32; expected other units"),
+    ([1e-16, 0.0, 0.0], "'h' varies by"),
+])  # fmt: skip
+def test_parameters_that_cannot_be_told_are_refused(values, words):
+    with pytest.raises(DataError, match=words):
+        Answers.learnt_from(["omega_m", "h"], "regression", None, np.stack([[0.1, 0.2, 0.3], values], 1))
+
+
+@pytest.mark.parametrize(("training", "everything", "words"), [
+    ([1, 1], [1, 1, 0], "gr is 1 in all training samples; expected two classes at least"),
+    ([0, 1], [0, 1, 1], "gr is 2 in no sample; expected each of 3 classes in some"),
+])  # fmt: skip
+def test_classes_that_no_sample_shows_are_refused(training, everything, words):
+    with pytest.raises(DataError, match=words):
+        Answers(["gr"], 3).check(*(np.array(truths)[:, None] for truths in (training, everything)))
 
 
 # ---- the baseline
