@@ -1,4 +1,4 @@
-"""Wave vectors of periodic boxes of any shape, 2-D or 3-D, in the layout of a real FFT (`scipy.fft.rfftn`)."""
+"""Wave vectors of periodic boxes of any shape, 1-D to 3-D, in the layout of a real FFT (`scipy.fft.rfftn`)."""
 
 import math
 from collections.abc import Sequence

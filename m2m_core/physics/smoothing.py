@@ -10,7 +10,7 @@ __all__ = ["smooth"]
 
 
 def smooth(field: np.ndarray, box_size: tuple[float, ...], radius: float, shape: str = "top_hat") -> np.ndarray:
-    """`field` (C, *space), periodic in a box [Mpc/h], smoothed by a "top_hat" (ball, in 2-D disc) of `radius` [Mpc/h].
+    """`field` (C, *space), periodic in a box [Mpc/h], smoothed by a "top_hat" (ball, disc, interval) of `radius` [Mpc/h].
 
     With "gaussian", `radius` is the standard deviation. The kernels are exact in Fourier space, so a top-hat smaller
     than two cells rings.
@@ -26,10 +26,14 @@ def _gaussian(x: np.ndarray, dims: int) -> np.ndarray:
 
 
 def _top_hat(x: np.ndarray, dims: int) -> np.ndarray:
-    """3 (sin x - x cos x) / x^3 in 3-D, 2 J1(x) / x in 2-D; their series where the differences would cancel."""
+    """3 (sin x - x cos x) / x^3 in 3-D, 2 J1(x) / x in 2-D, sin x / x in 1-D; their series where differences cancel."""
     safe = np.maximum(x, 1e-2)
-    exact = 3 * (np.sin(safe) - safe * np.cos(safe)) / safe**3 if dims == 3 else 2 * j1(safe) / safe
-    return np.where(x < 1e-2, 1 - x**2 / (2 * dims + 4), exact)
+    return np.where(x < 1e-2, 1 - x**2 / (2 * dims + 4), EXACT[dims](safe))
 
 
+EXACT = {
+    1: lambda x: np.sin(x) / x,
+    2: lambda x: 2 * j1(x) / x,
+    3: lambda x: 3 * (np.sin(x) - x * np.cos(x)) / x**3,
+}
 KERNELS = {"top_hat": _top_hat, "gaussian": _gaussian}

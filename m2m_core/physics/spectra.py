@@ -1,4 +1,4 @@
-"""Power and cross spectra of fields in periodic boxes: any shape, 2-D or 3-D, scalars and vectors.
+"""Power and cross spectra of fields in periodic boxes: any shape, 1-D to 3-D, scalars and vectors.
 
 Conventions: d_k = sum_x d(x) exp(-i k x), P = V / N^2 <|d_k|^2> over the modes of a shell, k = 2 pi n_i / L_i.
 Shells are [j, j + 1) in units of the fundamental frequency of the longest axis, j = 1, 2, ..., as long as they end at
@@ -158,8 +158,8 @@ def _outer(axes: list[np.ndarray], combine: np.ufunc) -> np.ndarray:
 
 def _components(field: np.ndarray, box_size: tuple[float, ...]) -> np.ndarray:
     dims = len(box_size)
-    if dims not in (2, 3) or field.ndim not in (dims, dims + 1) or field.size == 0:
-        raise ValueError(f"a field of shape {field.shape} in a box of {dims} axes; expected 2 or 3 axes, or one more")
+    if dims not in (1, 2, 3) or field.ndim not in (dims, dims + 1) or field.size == 0:
+        raise ValueError(f"a field of shape {field.shape} in a box of {dims} axes; expected 1 to 3 axes, or one more")
     if not np.issubdtype(field.dtype, np.floating):
         field = field.astype(np.float64)
     return field if field.ndim == dims + 1 else field[None]
@@ -229,11 +229,12 @@ def _spectra(pairs: Iterable[tuple[np.ndarray, np.ndarray]], shape: tuple, box_s
 
 def _binned(a: np.ndarray, b: np.ndarray, shells: _Shells) -> np.ndarray:
     """Sum of Re(a b*) over k and -k in every shell, float64; a and b are real FFTs."""
-    rows, reach = max(1, SLAB // a[0].nbytes), shells.index.shape
+    a, b, shell = (x if x.ndim > 1 else x[None] for x in (a, b, shells.index))  # a line is a plane of one row
+    rows, reach = max(1, SLAB // a[0].nbytes), shell.shape
     a, b = a.view(a.real.dtype), b.view(b.real.dtype)
     total = np.zeros(shells.count)
     for start in range(0, reach[0], rows):
-        index = shells.index[start : start + rows]
+        index = shell[start : start + rows]
         products = _folded(a, b, start, start + len(index), reach)
         total += np.bincount(index.ravel(), products.ravel(), shells.count)
     return total
