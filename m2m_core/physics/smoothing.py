@@ -10,7 +10,7 @@ __all__ = ["smooth"]
 
 
 def smooth(field: np.ndarray, box_size: tuple[float, ...], radius: float, shape: str = "top_hat") -> np.ndarray:
-    """`field` (C, *space), periodic in a box [Mpc/h], smoothed by a "top_hat" (ball, disc, interval) of `radius` [Mpc/h].
+    """`field` (C, *space), periodic in a box, smoothed by a "top_hat" (ball, disc, interval) of `radius` [Mpc/h].
 
     With "gaussian", `radius` is the standard deviation. The kernels are exact in Fourier space, so a top-hat smaller
     than two cells rings.
