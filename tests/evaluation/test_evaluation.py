@@ -40,6 +40,10 @@ def test_open_boxes_have_no_density():
         assert names(rows) == ["displacement"]
 
 
+def test_two_displacements_in_one_part_have_no_density():
+    assert names(compare(noise(6), noise(6), BOX, AROUND, [("displacement", 6)], MSE)) == ["displacement"]
+
+
 def test_every_metric_gets_its_options():
     metrics = {"one_point": {"bins": 7}, "power_spectrum": {}, "cross_correlation": {}}
     rows = compare(noise(3), noise(3, 1), BOX, AROUND, [("vector", 3)], metrics)
