@@ -36,8 +36,9 @@ def compare(
     """(field, metric, x, value) of every metric (name -> options) on every part of `prediction` (C, *space).
 
     `quantities` are the (quantity, channels) of the parts in turn. A scalar part is called "field", others by their
-    quantity, a second one of a name "field_2". In boxes that go `around` along all axes a displacement, of a component an
-    axis, is judged once more as the "density" to which it moves a lattice of particles. A metric skips what is undefined.
+    quantity, a second one of a name "field_2". In boxes that go `around` along all axes a displacement, one component
+    an axis, is judged once more as the "density" to which it moves a lattice of particles. A metric skips what is
+    undefined.
     Raises DataError when shapes differ, a value is not finite, or a metric gives one that is not.
     """
     rows = []
