@@ -55,7 +55,7 @@ def npy(
         input: file patterns, or name -> patterns of parts to join; wildcards or {id} name the sample, {group} its group
         target: the same for the target field; none where there is nothing to learn from, see `predictions`
         baselines: name -> patterns of fields that the prediction is compared with
-        quantities: field or part -> how its channels transform; scalar if not given
+        quantities: field, part or field.part -> how its channels transform; scalar if not given
         box_size: side of the box, or one length an axis [Mpc/h]; one per grid cell if not given
         redshift: of all samples
         omega_m: matter density today in units of the critical one
@@ -91,8 +91,8 @@ def hdf5(
         input: file patterns, or name -> patterns of parts to join; wildcards or {id} name the sample, {group} its group
         target: the same for the target field; none where there is nothing to learn from, see `predictions`
         baselines: name -> patterns of fields that the prediction is compared with
-        datasets: field or part -> path of the dataset inside its file; its own name if not given
-        quantities: field or part -> how its channels transform; the dataset's attribute, or scalar, if not given
+        datasets: field, part or field.part -> path of the dataset inside its file; its own name if not given
+        quantities: field, part or field.part -> how its channels transform; else the dataset's attribute, or scalar
         box_size: side of the box, or one length an axis [Mpc/h]; the file's attribute if not given
         redshift: of all samples; the file's attribute, or 0, if not given
         omega_m: matter density today in units of the critical one; the file's attribute if not given
@@ -238,19 +238,25 @@ def _columns(found: Fields) -> Iterator[tuple[tuple[str, str], dict[str, Match]]
 
 def _known(option: str, given: Mapping[str, Any], found: Fields) -> None:
     names = {*found, *(part for parts in found.values() for part in parts if part)}
+    each = {f"{field}.{part}" for (field, part), _ in _columns(found) if part}
     for name in given:
-        if name not in names:
+        if name not in names | each:
             raise ConfigError(f"{option}.{name}: no such field or part; known: {', '.join(sorted(names))}")
 
 
 def _quantities(found: Fields, given: Mapping[str, str]) -> dict[tuple[str, str], str | None]:
     _known("quantities", given, found)
-    return {(field, part): given.get(part, given.get(field)) for (field, part), _ in _columns(found)}
+    return {key: _said(given, *key, None) for key, _ in _columns(found)}
 
 
 def _inside(found: Fields, given: Mapping[str, str]) -> dict[tuple[str, str], str]:
     """The dataset that holds a part: as given for it or for its field, else its own name."""
-    return {(field, part): given.get(part, given.get(field, part or field)) for (field, part), _ in _columns(found)}
+    return {key: _said(given, *key, key[1] or key[0]) for key, _ in _columns(found)}
+
+
+def _said(given: Mapping[str, str], field: str, part: str, otherwise: Any) -> Any:
+    """What an option says of a part, under the narrowest name: input and target may have parts of one name."""
+    return next((given[name] for name in (f"{field}.{part}", part, field) if name in given), otherwise)
 
 
 # ---- samples from headers

@@ -75,4 +75,5 @@ def _quantities(source: dict[str, Any]) -> list[tuple[str, None]] | None:
         return None
     target, given = source["target"], source["quantities"]
     parts = list(target) if isinstance(target, dict) else ["target"]
-    return [(given.get(part, given.get("target", "scalar")), None) for part in parts]
+    names = [(f"target.{part}", part, "target") for part in parts]
+    return [(next((given[name] for name in each if name in given), "scalar"), None) for each in names]

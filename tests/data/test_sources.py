@@ -117,6 +117,11 @@ def test_datasets_inside_groups_and_as_parts(tmp_path):
     datasets = {"psi": "fields/psi", "v": "fields/v", "target": "out"}
     found = hdf5(input={"psi": path, "v": path}, target=path, datasets=datasets)[0]
     assert [part.dataset for part in found.fields["input"]] == ["fields/psi", "fields/v"]
+    apart = {"input.psi": "fields/psi", "target.psi": "out"}
+    kinds = {"input.psi": "vector", "psi": "displacement"}
+    found = hdf5(input={"psi": path}, target={"psi": path}, datasets=apart, quantities=kinds)[0]
+    places = [(part.dataset, part.quantity) for side in ("input", "target") for part in found.fields[side]]
+    assert places == [("fields/psi", "vector"), ("out", "displacement")]
 
 
 def test_attributes_that_make_no_sense(tmp_path):
