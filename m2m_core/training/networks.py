@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import ConfigError, RunError
@@ -103,17 +104,40 @@ def _recomputed(block: nn.Module, forward: Callable[..., Any], *inputs: Any) -> 
 
 
 class _Unmoved:
-    """Running statistics, which the first pass moved, stay where they are: entered again by second derivatives."""
+    """A block as it was before its first pass, for the pass that is made again, perhaps twice by second derivatives.
+
+    What the first pass moved, running statistics and the vectors of spectral norms, stays where it is by now.
+    """
 
     def __init__(self, block: nn.Module) -> None:
         self.tracking = [m for m in block.modules() if isinstance(m, _BatchNorm) and m.num_batches_tracked is not None]
+        self.trained = [(parameter, parameter.requires_grad) for parameter in block.parameters()]
+        self.vectors = [(vector, vector.clone()) for vector in _vectors(block)]
 
     def __enter__(self) -> None:
         self.before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in self.tracking]
+        self.moved = [vector.clone() for vector, _ in self.vectors]
+        self.now = [parameter.requires_grad for parameter, _ in self.trained]
         for norm in self.tracking:
             norm.momentum = 0.0
+        for vector, first in self.vectors:
+            vector.copy_(first)
+        for parameter, trained in self.trained:
+            parameter.requires_grad_(trained)
 
     def __exit__(self, *error: object) -> None:
         for norm, (momentum, count) in zip(self.tracking, self.before, strict=True):
             norm.momentum = momentum
             norm.num_batches_tracked.copy_(count)
+        for (vector, _), moved in zip(self.vectors, self.moved, strict=True):
+            vector.copy_(moved)
+        for (parameter, _), trained in zip(self.trained, self.now, strict=True):
+            parameter.requires_grad_(trained)
+
+
+def _vectors(block: nn.Module) -> Iterator[torch.Tensor]:
+    """Those from which each pass of a layer under spectral norm iterates towards its largest singular value."""
+    for layer in block.modules():
+        for hook in layer._forward_pre_hooks.values():
+            if isinstance(hook, SpectralNorm):
+                yield from (getattr(layer, f"{hook.name}_{letter}") for letter in "uv")

@@ -379,6 +379,11 @@ def test_a_run_that_was_stopped_anywhere_goes_on_to_the_bit(catalogue, tmp_path,
     assert noises == pytest.approx(falling[cut:])
 
 
+def test_recomputed_activations_change_no_bit_under_spectral_norm(catalogue, tmp_path, reference):
+    fewer = run(catalogue, tmp_path, EVERYTHING, training={"ema": 0.9, "clip": 1.0, "checkpoint_activations": True})
+    assert same(weights(fewer.task), weights(reference[0].task))
+
+
 def test_two_processes_train_the_weights_of_one(catalogue, tmp_path):
     both = {"optimizer": {"name": "sgd", "lr": 0.01}}
     made = []
