@@ -75,6 +75,7 @@ def check(config: Config) -> Config:
             _check_styles(experiment, config.datasets[experiment.dataset])
             admission.check_draws(experiment, experiment.inference.draws, "inference.draws")
             _check_precision(experiment.training)
+            _check_steps(experiment)
             _check_parts(experiment, config.datasets[experiment.dataset])
             _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
             _check_sizes(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
@@ -85,6 +86,7 @@ def check(config: Config) -> Config:
             with _named(variant.origin):
                 _check_family(experiment, config.datasets[experiment.dataset])
                 _check_score(experiment, variant.values)
+                _check_steps(experiment)
                 _check_styles(experiment, config.datasets[experiment.dataset])
                 _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
                 _check_sizes(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
@@ -207,6 +209,29 @@ def _check_precision(training: Training) -> None:
     """Overflow is looked for by half precision, which finds its scale so, and cannot be an anomaly as well."""
     if training.detect_anomaly and training.precision == "fp16":
         raise ConfigError("training.detect_anomaly: true, with precision fp16; expected float32 or bf16 to look for it")
+
+
+def _check_steps(experiment: Experiment) -> None:
+    """Optimizers that know what groups of theirs say, and scores for the schedules that watch them."""
+    for where, kind, chosen in _chosen_steps(experiment):
+        options = registry.find(kind, chosen["name"]).options
+        decays = [i for i, group in enumerate(chosen.get("groups") or ()) if group["weight_decay"] is not None]
+        if kind == "optimizer" and decays and "weight_decay" not in options:
+            text = f"groups[{decays[0]}].weight_decay: {chosen['name']!r} knows none; expected match and lr"
+            raise ConfigError(f"{where}.{text}")
+        if kind == "schedule" and registry.is_ours(kind, chosen["name"]) and experiment.training.validation is None:
+            if registry.load(kind, chosen["name"]).watches:
+                text = f"{chosen['name']!r} watches scores, but training.validation is null; expected keys"
+                raise ConfigError(f"{where}.name: {text}, or another schedule")
+
+
+def _chosen_steps(experiment: Experiment) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Where, kind and options of what makes the steps of the networks of an experiment."""
+    task: Any = dict(experiment.task)
+    for kind in ("optimizer", "schedule"):
+        yield kind, kind, dict(getattr(experiment, kind))
+        inner = registry.find("task", task["name"]).choices
+        yield from ((f"task.{key}", kind, task[key]) for key, of in inner.items() if of == kind and task[key])
 
 
 def _check_parts(experiment: Experiment, dataset: Dataset) -> None:

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 __all__ = [
-    "Annotated", "Count", "Criterion", "Discriminator", "Field", "Fraction", "Groups", "Index", "Literal", "Name",
-    "Number", "Optimizer", "Positive", "Probability", "Schedule", "Seed", "Weight",
+    "Annotated", "Count", "Criterion", "Decay", "Discriminator", "Field", "Fraction", "Groups", "Index", "Literal",
+    "Name", "Number", "Optimizer", "Positive", "Probability", "Schedule", "Seed", "Weight",
 ]  # fmt: skip
 
 LIMIT = 1.0e15  # beyond it nothing is meant; large enough for masses and wave numbers in any unit
@@ -26,6 +26,7 @@ Number = Annotated[float, Field(ge=-LIMIT, le=LIMIT)]
 Positive = Annotated[float, Field(gt=0, le=LIMIT)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]  # of a moving average
 Weight = Annotated[float, Field(ge=0, le=LIMIT)]
 Name = Annotated[str, Field(pattern=NAME)]
 

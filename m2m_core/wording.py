@@ -100,7 +100,10 @@ def _advice(value: Any, node: Schema, schema: Schema) -> str:
     """What YAML may have made of what was meant."""
     options = list(_options(node, schema))
     types = {option.get("type") for option in options}
-    if isinstance(value, str) and (names := [n for option in options for n in option.get("enum", ())]):
+    names = [n for option in options for n in option.get("enum", ())]
+    if isinstance(value, str) and value in [str(n) for n in names if not isinstance(n, str)]:
+        return "; write it without quotes"
+    if isinstance(value, str) and (names := [n for n in names if isinstance(n, str)]):
         close = difflib.get_close_matches(value.lower(), names, 1)
         return f"; did you mean {close[0]!r}?" if close else ""
     if isinstance(value, str) and types & {"integer", "number"}:
@@ -152,7 +155,7 @@ def _one(node: Schema, schema: Schema, exact: bool, quote: str) -> str:
     if "x-words" in node:
         return str(node["x-words"])
     if names := node.get("enum") or [node[key] for key in ("const",) if key in node]:
-        *most, last = [f"{quote}{name}{quote}" for name in names]
+        *most, last = [f"{quote}{name}{quote}" if isinstance(name, str) else str(name) for name in names]
         return f"{', '.join(most)} or {last}" if most else last
     if "pattern" in node:
         return f"a name like {quote}{str(node['pattern']).strip('^$')}{quote}"

@@ -64,8 +64,16 @@ def _check_schedule(settings: dict[str, Any]) -> None:
         raise ConfigError(f"task.supervised: 0, but {why}; expected a number above 0")
     if settings["training"]["compile"] and (slopes := _slopes(task)):
         raise ConfigError(f"training.compile: true, with task.{slopes[0]}: no second derivatives; expected false")
+    _check_choice(task, settings["training"]["validation"], epochs)
     if task["noise_epochs"] is not None and task["noise"] is None:
         raise ConfigError("task.noise_epochs: without task.noise; expected its standard deviation")
+
+
+def _check_choice(task: dict[str, Any], validation: dict[str, Any] | None, epochs: int) -> None:
+    """Scores, where the model is chosen by them."""
+    if task["choose"] != "last" and (validation is None or validation["every"] > max(1, epochs)):
+        why = "null" if validation is None else f"every {validation['every']} of {epochs} epochs, so never"
+        raise ConfigError(f"task.choose: {task['choose']}, but training.validation is {why}; expected last, or scores")
 
 
 def _slopes(task: dict[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .. import models
 from ..data.catalogue import Sample
+from ..errors import ConfigError
 from ..losses.frame import Frame
 from ..losses.spectral import spectral
 from ..metrics.draws import Field
@@ -94,7 +95,10 @@ class Adversarial:
     @cached_property
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """What updates each network: made when they are asked for, because only training pays for their import."""
-        own = optimizer_of(self.optimizer, self.modules["discriminator"])
+        try:
+            own = optimizer_of(self.optimizer, self.modules["discriminator"])
+        except ConfigError as error:
+            raise ConfigError(f"task.{error}") from None
         return {**self.regression.optimizers, "discriminator": own}
 
     # ---- examples

@@ -6,8 +6,7 @@ and so are those for sparse gradients and for matrices alone.
 
 import torch
 
-from ..errors import ConfigError
-from ..options import Fraction, Groups, Index, Number, Positive, Probability
+from ..options import Annotated, Decay, Field, Fraction, Groups, Index, Positive, Probability
 from ..registry import register
 from .groups import Named, grouped
 
@@ -44,8 +43,8 @@ def adafactor(
     parameters: Named,
     *,
     lr: Positive = 1.0e-2,
-    beta2_decay: Number = -0.8,
-    d: Positive = 1.0,
+    beta2_decay: Annotated[float, Field(ge=-10, le=0)] = -0.8,
+    d: Annotated[float, Field(ge=1, le=1e15)] = 1.0,
     weight_decay: Probability = 0.0,
     groups: Groups | None = None,
 ) -> torch.optim.Optimizer:
@@ -100,8 +99,8 @@ def adam(
     *,
     lr: Positive = 1.0e-3,
     weight_decay: Probability = 0.0,
-    beta1: Probability = 0.9,
-    beta2: Probability = 0.999,
+    beta1: Decay = 0.9,
+    beta2: Decay = 0.999,
     eps: Positive = 1.0e-8,
     amsgrad: bool = False,
     groups: Groups | None = None,
@@ -134,8 +133,8 @@ def adamax(
     *,
     lr: Positive = 2.0e-3,
     weight_decay: Probability = 0.0,
-    beta1: Probability = 0.9,
-    beta2: Probability = 0.999,
+    beta1: Decay = 0.9,
+    beta2: Decay = 0.999,
     eps: Positive = 1.0e-8,
     groups: Groups | None = None,
 ) -> torch.optim.Optimizer:
@@ -160,8 +159,8 @@ def adamw(
     *,
     lr: Positive = 1.0e-3,
     weight_decay: Probability = 0.01,
-    beta1: Probability = 0.9,
-    beta2: Probability = 0.999,
+    beta1: Decay = 0.9,
+    beta2: Decay = 0.999,
     eps: Positive = 1.0e-8,
     amsgrad: bool = False,
     groups: Groups | None = None,
@@ -194,7 +193,7 @@ def asgd(
     *,
     lr: Positive = 1.0e-2,
     decay: Positive = 1.0e-4,
-    power: Positive = 0.75,
+    power: Annotated[float, Field(gt=0, le=10)] = 0.75,
     weight_decay: Probability = 0.0,
     groups: Groups | None = None,
 ) -> torch.optim.Optimizer:
@@ -216,8 +215,8 @@ def nadam(
     *,
     lr: Positive = 2.0e-3,
     weight_decay: Probability = 0.0,
-    beta1: Probability = 0.9,
-    beta2: Probability = 0.999,
+    beta1: Decay = 0.9,
+    beta2: Decay = 0.999,
     eps: Positive = 1.0e-8,
     momentum_decay: Probability = 4.0e-3,
     decoupled: bool = False,
@@ -252,8 +251,8 @@ def radam(
     *,
     lr: Positive = 1.0e-3,
     weight_decay: Probability = 0.0,
-    beta1: Probability = 0.9,
-    beta2: Probability = 0.999,
+    beta1: Decay = 0.9,
+    beta2: Decay = 0.999,
     eps: Positive = 1.0e-8,
     decoupled: bool = False,
     groups: Groups | None = None,
@@ -319,7 +318,7 @@ def rprop(
     *,
     lr: Positive = 1.0e-2,
     shrink: Fraction = 0.5,
-    grow: Positive = 1.2,
+    grow: Annotated[float, Field(gt=1, le=1e15)] = 1.2,
     least: Positive = 1.0e-6,
     most: Positive = 50.0,
     groups: Groups | None = None,
@@ -334,8 +333,6 @@ def rprop(
         most: largest step
         groups: rates and decays of some parameters, the first that matches; match is looked for in names, as style|bias
     """
-    if any(group["weight_decay"] is not None for group in groups or ()):
-        raise ConfigError("optimizer.groups: weight_decay, which rprop does not know; expected match and lr")
     return torch.optim.Rprop(grouped(parameters, groups), lr=lr, etas=(shrink, grow), step_sizes=(least, most))
 
 
@@ -358,6 +355,7 @@ def sgd(
         weight_decay: strength of the L2 penalty
         groups: rates and decays of some parameters, the first that matches; match is looked for in names, as style|bias
     """
+    nesterov = nesterov and momentum > 0  # without it there is no such step
     return torch.optim.SGD(
         grouped(parameters, groups), lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True
     )

@@ -69,6 +69,13 @@ def check(path, value, raw=None):
         (f"{E}/task", {"name": "adversarial", "supervised": 0.0, "weight": 0.0}, "experiments.vnet.task.supervised: 0, but so is task.weight; expected a number above 0"),
         (E, small()["experiments"]["vnet"] | {"task": {"name": "adversarial", "criterion": "wasserstein"}, "training": {"compile": True}}, "experiments.vnet.training.compile: true, with task.criterion.gradient_penalty: no second derivatives; expected false"),
         (f"{E}/task", {"name": "adversarial", "noise_epochs": 3.0}, "experiments.vnet.task.noise_epochs: without task.noise; expected its standard deviation"),
+        (f"{E}/task", {"name": "adversarial", "optimizer": {"name": "rprop", "groups": [{"match": "a"}, {"match": "b", "weight_decay": 0.1}]}}, "experiments.vnet.task.optimizer.groups[1].weight_decay: 'rprop' knows none; expected match and lr"),
+        (E, small()["experiments"]["vnet"] | {"schedule": "plateau", "training": {"validation": None}}, "experiments.vnet.schedule.name: 'plateau' watches scores, but training.validation is null; expected keys"),
+        (E, small()["experiments"]["vnet"] | {"task": {"name": "adversarial", "schedule": "plateau"}, "training": {"validation": None}}, "experiments.vnet.task.schedule.name: 'plateau' watches scores"),
+        (E, small()["experiments"]["vnet"] | {"task": {"name": "adversarial", "choose": "loss"}, "training": {"validation": None}}, "experiments.vnet.task.choose: loss, but training.validation is null; expected last, or scores"),
+        (E, small()["experiments"]["vnet"] | {"task": {"name": "adversarial", "choose": "spectrum"}, "training": {"epochs": 3, "validation": {"every": 4}}}, "experiments.vnet.task.choose: spectrum, but training.validation is every 4 of 3 epochs, so never"),
+        (f"{E}/model", {"name": "stylegan2_generator", "scale": "8"}, "experiments.vnet.model.scale: got '8'; expected 2, 4, 8, 16 or 32; write it without quotes"),
+        (f"{E}/model", {"name": "stylegan2_generator", "scale": "many"}, "experiments.vnet.model.scale: got 'many'; expected 2, 4, 8, 16 or 32"),
         (f"{E}/task", {"name": "field_to_field", "start": 3}, "experiments.vnet.task.start: 'field_to_field' has no such key; known: none"),
         ("ablations", {"d": {"of": "vnet", "vary": {"model.depth": [2, 7]}}}, "ablations.d (model.depth = 7): experiments.vnet.model.depth: 7; at most 6"),
     ],
@@ -182,7 +189,7 @@ def test_a_model_has_to_tell_its_halo_but_a_plugin_is_not_run_for_it(tmp_path):
     with pytest.raises(ConfigError, match="experiments.vnet.model.name: 'mine' does not say its halo"):
         door.check(config.parse(raw))
     (tmp_path / "mine.py").write_text(PLUGIN + GEOMETRY)
-    with pytest.raises(ConfigError, match=r"experiments.vnet.model.depth: got 3; expected '1' or '2'"):
+    with pytest.raises(ConfigError, match=r"experiments.vnet.model.depth: got 3; expected 1 or 2"):
         door.check(config.parse(raw))
     door.check(config.parse(changed(f"{E}/model/depth", 2, raw)))
 

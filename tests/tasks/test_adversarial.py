@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from m2m_core import models, registry
-from m2m_core.errors import Stopped
+from m2m_core.errors import ConfigError, Stopped
 from m2m_core.tasks.adversary import Adversary, Scene, Slopes, resampled
 from m2m_core.tasks.penalties import gradient_penalty, slopes, zero_centred
 from m2m_core.tasks.protocol import Descents, build
@@ -291,6 +291,12 @@ def test_rates_of_its_own(catalogue, tmp_path):
     rates = lambda: [optimizer.param_groups[0]["lr"] for optimizer in task.optimizers.values()]  # noqa: E731
     fit(task, chosen, tmp_path, "adversarial", lambda *_: seen.append(rates()))
     assert seen == [[0.01, lr] for lr in (0.8, 0.8, 0.4, 0.4, 0.2, 0.2)]
+
+
+def test_a_group_of_the_discriminator_without_parameters_is_named_as_in_the_config(catalogue):
+    task = made(catalogue, {"optimizer": {"name": "adam", "groups": [{"match": "encode"}]}})
+    with pytest.raises(ConfigError, match=r"^task\.optimizer\.groups\[0\]\.match: .*; names are like first.0.weight"):
+        _ = task.optimizers
 
 
 @pytest.mark.parametrize("name", ["patchgan", "patchgan42", "stylegan2_discriminator"])

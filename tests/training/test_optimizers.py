@@ -1,5 +1,6 @@
 """Optimizers by name: all of torch that make sense, groups of parameters, and what is refused."""
 
+import contextlib
 import math
 
 import pytest
@@ -82,10 +83,13 @@ def test_a_group_without_parameters_is_refused_with_names_that_there_are(match):
         optimizer("adam", network(), groups=groups)
 
 
-def test_a_decay_of_what_knows_none_is_refused():
-    groups = [{"match": "bias", "lr": None, "weight_decay": 0.1}]
-    with pytest.raises(ConfigError, match="weight_decay, which rprop does not know"):
-        optimizer("rprop", network(), groups=groups)
+@pytest.mark.parametrize("name", NAMES)
+def test_torch_takes_what_the_config_takes(name):
+    """The ends of each range and what lies just beyond, which the config or torch refuses: never torch alone."""
+    for option in registry.find("optimizer", name).options.keys() - {"groups"}:
+        for value in (0, 0.0, 1e-9, 1, 1.0, -1.0, 1e15, True):
+            with contextlib.suppress(ConfigError):
+                optimizer(name, network(), **registry.check("optimizer", name, {option: value}))
 
 
 def test_groups_are_typed():
