@@ -3,11 +3,13 @@
 Of classes a row is `label`, the true one; `answer`, the one with the greatest score; `score`, x the class, the logit of
 its probability (of two classes that of class 1). The score of a sample is the mean over its slices: of the logit of two
 classes, of log-probabilities of several, made probabilities again. Slices of a sample are not independent, so their
-sum would be far too sure. `slices_<class>`, x the middle of a bin of WIDTH in that logit, counts slices;
-`slice_answers`, x the class, their answers. Of parameters a row is `label`, `mean`, `variance` (means over the
-slices, as if all said the same), and the means over slices `slice_square`, `slice_chi2`, `slice_within_1` and `_2`.
+sum would be far too sure. `slices_<class>`, x the middle of a bin in that logit, counts slices: bins of WIDTH, or of so
+many halves of it that the slices of the sample fill several. `slice_answers`, x the class, their answers. Of parameters
+a row is `label`, `mean`, `variance` (means over the slices, as if all said the same), and the means over slices
+`slice_square`, `slice_chi2`, `slice_within_1` and `_2`.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +21,7 @@ __all__ = ["Answers"]
 
 LEAST, GREATEST = 1e-14, 1e18  # deviations of parameters whose variances are kept in float32
 WIDTH, LARGEST = 0.1, 20.0  # of bins in a logit, and of a logit that is told from greater ones
+FILLED, HALVED = 10, 20  # bins between the quartiles of the slices of a sample, where WIDTH halved so often allows
 Row = tuple[str, str, float | None, float]
 
 
@@ -116,9 +119,7 @@ class Answers:
             return
         yield from (("slice_answers", c, n) for c, n in zip(*_counted(_answers(each)), strict=True))
         for c, column in zip(self._asked, each.T, strict=True):
-            bins, counts = _counted(np.floor(np.clip(column, -LARGEST, LARGEST) / WIDTH).astype(int))
-            middles = np.round((bins + 0.5) * WIDTH, 9)
-            yield from ((f"slices_{c}", x, n) for x, n in zip(middles, counts, strict=True))
+            yield from ((f"slices_{c}", x, n) for x, n in zip(*_binned(column), strict=True))
 
     @property
     def _asked(self) -> range:
@@ -135,6 +136,15 @@ class Answers:
 
 def _answers(logits: np.ndarray) -> np.ndarray:
     return (logits[:, 0] >= 0).astype(int) if logits.shape[1] == 1 else logits.argmax(1)
+
+
+def _binned(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Middles of the bins that hold any, and how many; none lies on both sides of 0, the threshold."""
+    logits = np.clip(logits, -LARGEST, LARGEST)
+    apart = max(float(np.subtract(*np.quantile(logits, [0.75, 0.25]))), WIDTH / 2**HALVED)
+    width = WIDTH / 2 ** min(HALVED, max(0, math.ceil(math.log2(FILLED * WIDTH / apart))))
+    bins, counts = _counted(np.floor(logits / width).astype(int))
+    return np.round((bins + 0.5) * width, 12), counts
 
 
 def _counted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

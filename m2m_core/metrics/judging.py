@@ -60,13 +60,15 @@ def confusion(predicted: np.ndarray, truth: np.ndarray, classes: int, weights: n
 def scores(table: np.ndarray) -> dict[str, float]:
     """Accuracy, precision, recall and F1 from a confusion; the last three of class 1, of several classes their means.
 
-    A precision without any answer, and a recall without any truth, are 0, as is F1 then.
+    A precision without any answer, and a recall without any truth, are 0, as is F1 then; of several classes one without
+    either does not count.
     """
     hits, answers, truths = np.diag(table), table.sum(0), table.sum(1)
     precision, recall = (np.divide(hits, n, out=np.zeros(len(table)), where=n > 0) for n in (answers, truths))
     both = precision + recall
     f1 = np.divide(2 * precision * recall, both, out=np.zeros(len(table)), where=both > 0)
-    means = (values[1] if len(table) == 2 else values.mean() for values in (precision, recall, f1))
+    there = answers + truths > 0
+    means = (values[1] if len(table) == 2 else values[there].mean() for values in (precision, recall, f1))
     total = {"accuracy": hits.sum() / table.sum()}
     return {k: float(v) for k, v in (total | dict(zip(("precision", "recall", "f1"), means, strict=True))).items()}
 

@@ -129,7 +129,8 @@ def _of_parameters(results: ExperimentResults, label: str, source: str, of: str)
         names = {"rmse": "slice_square", "chi2": "slice_chi2"}
         names |= {f"coverage_{n}": f"slice_within_{n}" for n in (1, 2)}
         means = {n: _column(results, label, metric, source).groupby(level="fold").mean() for n, metric in names.items()}
-        means["rmse"] = np.sqrt(means["rmse"])
+        truths = _truth(results, label, source).groupby(level="fold").var(ddof=0)
+        means |= {"r2": 1 - means["rmse"] / truths.where(truths > 0), "rmse": np.sqrt(means["rmse"])}
         return pd.DataFrame(means)
     rows = parameters(results, label, source)
     each = {fold: judging.recovery(*part.to_numpy().T) for fold, part in rows.groupby(level="fold")}

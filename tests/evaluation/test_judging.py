@@ -36,6 +36,9 @@ def test_scores_of_a_known_confusion():
     found = judging.scores(table)
     assert found["accuracy"] == pytest.approx(5 / 7)
     assert found["precision"] == found["recall"] == found["f1"] == pytest.approx(2 / 3)
+    third = np.pad(table, (0, 1))  # a class that nobody is and nobody was called counts for nothing
+    means = [np.mean(pair) for pair in ((3 / 4, 2 / 3), (3 / 4, 2 / 3), (3 / 4, 2 / 3))]
+    assert [judging.scores(third)[name] for name in ("precision", "recall", "f1")] == pytest.approx(means)
     assert judging.scores(np.array([[4.0, 0], [2, 0]])) == {"accuracy": 4 / 6, "precision": 0, "recall": 0, "f1": 0}
 
 
@@ -78,6 +81,19 @@ def test_a_sample_is_judged_by_the_mean_logit_of_its_slices():
 def test_the_threshold_lies_between_two_bins():
     found = rows(Answers(["gr"], 2), [[1e-9], [-1e-9], [50.0]], [0.0])
     assert {x for metric, x in found if metric == "slices_1"} == {0.05, -0.05, 20.05}
+
+
+@pytest.mark.parametrize("scale", [1e-3, 0.03, 2.0])
+def test_bins_of_slices_keep_the_area_whatever_the_scale_of_the_logits(scale):
+    """A network that is not sure may rank well; a few bins for all of its slices would be worth chance."""
+    rng = np.random.default_rng(1)
+    each = {truth: scale * (0.2 + truth + rng.normal(size=(300, 1))) for truth in (0, 1)}
+    told = [(*key, truth, n) for truth in each for key, n in rows(Answers(["gr"], 2), each[truth], [truth]).items()]
+    found = [row for name, *row in told if name == "slices_1"]
+    score, positive, count = (np.array(column) for column in zip(*found, strict=True))
+    exact = judging.roc(np.concatenate([each[0], each[1]])[:, 0], np.repeat([0, 1], 300) == 1).area
+    assert judging.roc(score, positive == 1, count).area == pytest.approx(exact, abs=2e-3)
+    assert len(found) < 250
 
 
 def test_scores_of_classes_are_logits_of_their_probabilities():

@@ -72,6 +72,17 @@ def test_scores_are_those_of_the_rows(binary):
     assert (slices["accuracy"] <= 1).all() and slices["auc"].mean() < found["auc"].mean()
 
 
+def test_slices_explain_their_part_of_the_variance_too(tmp_path):
+    results = answered.tree(tmp_path, **SHAPES["parameters"], saliency=False)
+    squares, truths = (
+        results.rows("sigma_8", metric, "emulator").groupby("fold")["value"] for metric in ("slice_square", "label")
+    )
+    found = judged.worth(results, "sigma_8", "emulator", "slices")["r2"]
+    expected = [1 - squares.get_group(k).mean() / truths.get_group(k).var(ddof=0) for k in range(3)]
+    assert found.tolist() == pytest.approx(expected)
+    assert (found < judged.worth(results, "sigma_8", "emulator", "samples")["r2"]).all()
+
+
 def test_an_ablation_of_labels_is_compared_by_what_its_answers_are_worth(binary):
     others = [binary, dataclasses.replace(binary, name="wide", label="wide", base="racoon", ablation="width")]
     texts = [axes.get_ylabel() + axes.get_xlabel() + axes.get_title() for axes in comparison(others).axes]
