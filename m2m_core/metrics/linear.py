@@ -7,6 +7,8 @@ from scipy.optimize import minimize
 
 __all__ = ["Linear", "logistic", "ridge", "standardised"]
 
+LEAST = 1e-9  # part of an example that its own answer does not decide
+
 
 @dataclass(frozen=True)
 class Linear:
@@ -53,7 +55,7 @@ def ridge(x: np.ndarray, y: np.ndarray, penalty: float) -> Linear:
     square = scaled.T @ scaled + penalty * len(x) * np.eye(scaled.shape[1])
     weights = np.linalg.solve(square, scaled.T @ (y - bias))
     leverage = np.einsum("nf,fn->n", scaled, np.linalg.solve(square, scaled.T)) + 1 / len(x)
-    left = (y - bias - scaled @ weights) / np.maximum(1 - leverage, 1 / len(x))[:, None]
+    left = (y - bias - scaled @ weights) / np.maximum(1 - leverage, LEAST)[:, None]
     return Linear(shift, spread, weights, bias, np.square(left).mean(0))
 
 

@@ -50,9 +50,9 @@ def classifier(x: np.ndarray, classes: np.ndarray, count: int, hidden: int, pena
 def regressor(x: np.ndarray, y: np.ndarray, hidden: int, penalty: float) -> Perceptron:
     """The means y (n, P) of x (n, f) by least squares, and the variance of what is left in examples not fitted.
 
-    These are the last fifth; the means are those of a fit to all.
+    These are the last fifth, one at least; the means are those of a fit to all.
     """
-    last = len(x) - len(x) // PART
+    last = len(x) - max(1, len(x) // PART)
     part = _regressed(x[:last], y[:last], hidden, penalty)
     return replace(_regressed(x, y, hidden, penalty), variance=np.square(part(x[last:]) - y[last:]).mean(0))
 

@@ -159,6 +159,20 @@ def test_ridge_regression_finds_a_line_and_what_is_left():
     assert model.variance[0] == pytest.approx(0.09, rel=0.1)
 
 
+def test_what_is_left_of_few_examples_is_that_of_each_left_out():
+    """Fewer than there are numbers of each: a line through all of them leaves nothing, and knows nothing."""
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(8, 12)), rng.normal(size=(8, 1))
+    scaled, apart = (x - x.mean(0)) / x.std(0), []
+    for n in range(8):
+        rest = np.delete(np.hstack([scaled, np.ones((8, 1))]), n, axis=0)
+        square = rest.T @ rest + 1e-4 * 8 * np.diag([1] * 12 + [0])
+        weights = np.linalg.solve(square, rest.T @ np.delete(y, n, axis=0))
+        apart.append(y[n] - np.append(scaled[n], 1) @ weights)
+    assert ridge(x, y, 1e-4).variance == pytest.approx(np.square(apart).mean(0), rel=1e-6)
+    assert regressor(x[:3], y[:3], 4, 1e-3).variance > 0
+
+
 def test_a_hidden_layer_finds_what_no_line_divides():
     rng = np.random.default_rng(1)
     x = rng.normal(size=(1500, 2))
