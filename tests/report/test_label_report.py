@@ -100,6 +100,13 @@ def test_the_calibration_error_of_the_figure_is_that_of_the_table(binary):
     assert f"ECE {labels.measure(error.mean, error.spread, 3)}" in texts
 
 
+def test_probabilities_that_were_never_told_have_no_share(binary):
+    scores = binary.rows("gr", "score", "emulator")["value"]
+    found = figure("reliability", binary).axes[2].patches[0].get_data()
+    expected = np.histogram(judging.probability(scores), 10, (0.0, 1.0))[0] / len(scores)
+    assert found.values == pytest.approx(expected) and found.edges == pytest.approx(np.linspace(0, 1, 11))
+
+
 def test_redshifts_are_judged_apart(binary):
     parts = judged.at_redshifts(binary)
     assert list(parts) == [0.0, 1.0]

@@ -12,6 +12,8 @@ from ..results import ExperimentResults
 
 __all__ = ["reliability"]
 
+BEHIND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}  # of text that lies on error bars
+
 
 @register("label_figure", "reliability")
 def reliability(results: ExperimentResults) -> Figure:
@@ -42,9 +44,14 @@ def _drawn(above: Axes, below: Axes, results: ExperimentResults, label: str, sou
     name = style.plain(judged.named(source))
     known = judged.score(judged.worth(results, label, source, of)["ece"])
     text, place = f"ECE {labels.measure(known.mean, known.spread, 3)}", 0.05 + 0.07 * results.sources.index(source)
-    above.text(0.97, place, text, color=look["color"], ha="right", fontsize=8.5)
+    above.text(0.97, place, text, color=look["color"], ha="right", fontsize=8.5, bbox=BEHIND, zorder=4)
     above.errorbar(found.predicted, found.observed, error, marker="o", ms=3.5, elinewidth=0.8, label=name, **look)
-    below.step(found.predicted, found.count / found.count.sum(), where="mid", color=look["color"], lw=1.2)
+    below.stairs(*_shares(found), color=look["color"], lw=1.2)
+
+
+def _shares(found: judging.Reliability) -> tuple[np.ndarray, np.ndarray]:
+    """How often each bin was told, those of none included, and the edges of the bins."""
+    return np.histogram(found.predicted, judging.BINS, (0.0, 1.0), weights=found.count / found.count.sum())
 
 
 def _errors(found: judging.Reliability, rows: pd.DataFrame) -> np.ndarray:
