@@ -161,7 +161,8 @@ def index(
     learnt = _sides(target_halo, len(edges), f"{where}.target_halo")
     given = None if halo is None else _sides(halo, len(edges), f"{where}.halo")
     read = geometry.beyond(whole, learnt, given, where)
-    geometry.admit(geometry.made(edges, whole, read), f"{where}.size")
+    made = geometry.made(edges, whole, read)
+    geometry.admit(made, f"{where}.size" if made == edges else f"{where}.size with its halos")
     for (shape, around), name in lattices.items():
         _check_field(f"sample {name!r}", shape, around, edges, geometry, read, where)
     parts = {lattice: _part(*lattice, edges, learnt, start, stop, where) for lattice in lattices}
