@@ -199,6 +199,21 @@ def _check_styles(experiment: Experiment, dataset: Dataset) -> None:
     known = [*TOLD, *(names_in(table) if isinstance(table, str) else table or [])]
     if unknown := [style for style in styles if style not in known]:
         raise ConfigError(f"styles.{unknown[0]}: the samples have no such number; {hint(unknown[0], known)}")
+    geometry = known_geometry(dict(experiment.model))
+    if geometry is not None and geometry.styles:
+        _check_plain(experiment, geometry.styles)
+
+
+def _check_plain(experiment: Experiment, plain: tuple[str, ...]) -> None:
+    """Of a model whose styles have a meaning of their own, those alone, and as they are."""
+    name = dict(experiment.model)["name"]
+    for style, numbers in experiment.styles.items():
+        if style not in plain:
+            raise ConfigError(f"styles.{style}: model.name {name!r} takes {' and '.join(plain)} alone")
+        for key, value, expected in (("shift", numbers.shift, 0), ("spread", numbers.spread, 1)):
+            if value not in (None, expected):
+                text = f"{value}, but model.name {name!r} takes it as it is"
+                raise ConfigError(f"styles.{style}.{key}: {text}; expected {expected}")
 
 
 def _styled() -> str:

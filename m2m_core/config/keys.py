@@ -229,7 +229,9 @@ class Experiment(Section):
     task: Annotated[Chosen, Choice("task")] = Field("field_to_field", description="the family of models")
     normalize: Normalize = Field(Normalize(), description="how fields are made dimensionless")
     styles: dict[Parameter, Style] = Field(
-        {}, description="what a styled model is told of a sample: redshift, omega_m, growth or one of its parameters"
+        {},
+        description="what a styled model is told of a sample, in the order of names: redshift, omega_m, growth or one "
+        "of its parameters; displacement_velocity is told omega_m and growth, as they are",
     )
     crops: Examples = Field(description="what one training example is: a crop; with `kind`, a slice or a whole sample")
     model: Annotated[Chosen, Choice("model", "encoder", called="model")] = Field(

@@ -5,6 +5,7 @@ growth factor D says its velocity too (Jamieson et al. 2024, arXiv:2408.07699); 
 Jamieson et al. 2023 (arXiv:2206.04594).
 """
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -19,6 +20,7 @@ from .geometry import Geometry, u_shape
 
 __all__ = ["DisplacementVelocity", "displacement_velocity", "geometry"]
 
+STYLES = "omega_m", "growth"
 MATTER, STEEPNESS = 0.3, 5.0  # the middle of Omega_m, and what brings its usual range to about +-1
 
 
@@ -26,8 +28,8 @@ MATTER, STEEPNESS = 0.3, 5.0  # the middle of Omega_m, and what brings its usual
 def geometry(
     *, depth: Count = 3, blocks: Count = 2, padding: Literal["valid", "periodic", "zero"] = "valid"
 ) -> Geometry:
-    """Halo and sizes of either network; raises ConfigError if it is too deep for any field."""
-    return u_shape(depth, padding, blocks)
+    """Halo and sizes of either network, and its styles; raises ConfigError if it is too deep for any field."""
+    return replace(u_shape(depth, padding, blocks), styles=STYLES)
 
 
 class DisplacementVelocity(nn.Module):
@@ -41,7 +43,7 @@ class DisplacementVelocity(nn.Module):
     def __init__(self, displacement: nn.Module, velocity: nn.Module | None, per_growth: bool, parts: int = 1) -> None:
         super().__init__()
         self.displacement, self.velocity, self.per_growth, self.parts = displacement, velocity, per_growth, parts
-        self.geometry = displacement.geometry
+        self.geometry = replace(displacement.geometry, styles=STYLES)  # type: ignore[type-var]
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         self.geometry.core(x.shape[2:])  # type: ignore[union-attr,operator]

@@ -54,6 +54,7 @@ class Geometry:
         less; "zero" pads with zeros and reads no halo
     scale: voxels of the output for each voxel of the crop, along an axis
     noise: the fields of noise that the model takes, in their order
+    styles: the numbers that the model takes as they are, in its order; if none, any that the config chooses
     """
 
     halo: int
@@ -61,6 +62,7 @@ class Geometry:
     padding: str
     scale: int = 1
     noise: tuple[Noise, ...] = ()
+    styles: tuple[str, ...] = ()
 
     def runs_as(self, whole: bool) -> str:
         """The padding of the network for crops that are, or are not, whole boxes."""

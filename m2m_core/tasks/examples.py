@@ -34,7 +34,7 @@ class Examples:
         self.masked = any(part.nonfinite for s in samples for parts in s.fields.values() for part in parts)
         self.fields = Fields(mask=self.masked)
         self.normal = {side: self._normalizer(side) for side in ("input", "target")}
-        self.styles = Styles(self.settings["styles"], study.catalogue.training(study.fold))
+        self.styles = Styles(self.settings["styles"], study.catalogue.training(study.fold), geometry.styles)
         self.room = Room(self.settings["training"]["batch_size"])
 
     def _normalizer(self, side: str) -> Normal:

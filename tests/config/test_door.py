@@ -11,6 +11,7 @@ E, D = "experiments/vnet", "datasets/nbody"
 FILES = {"kind": "npy", "input": "a", "target": "b"}
 
 SUPER = {"dataset": "nbody", "crops": {"size": 16}, "model": {"name": "stylegan2_generator", "scale": 2}}
+VELOCITY = {"dataset": "nbody", "crops": {"size": 32}, "model": "displacement_velocity"}
 
 
 def check(path, value, raw=None):
@@ -52,6 +53,8 @@ def check(path, value, raw=None):
         (f"{E}/styles", {"omega_m": {}}, "experiments.vnet.styles: omega_m, but model.name 'vnet' takes none; expected displacement_velocity or styled_vnet"),
         (f"{E}/model", "styled_vnet", "experiments.vnet.styles: none, but model.name 'styled_vnet' needs some, such as omega_m or growth"),
         (E, small()["experiments"]["vnet"] | {"model": "styled_vnet", "styles": {"omega_b": {}}}, "experiments.vnet.styles.omega_b: the samples have no such number; did you mean 'omega_m'?"),
+        (E, VELOCITY | {"styles": {"redshift": {}}}, "experiments.vnet.styles.redshift: model.name 'displacement_velocity' takes omega_m and growth alone"),
+        (E, VELOCITY | {"styles": {"growth": {"shift": 0.5}}}, "experiments.vnet.styles.growth.shift: 0.5, but model.name 'displacement_velocity' takes it as it is; expected 0"),
         (f"{E}/training/initial_weights", "none.pt", "experiments.vnet.training.initial_weights: no such file 'none.pt'; expected a path from /"),
         (f"{E}/training/initial_weights", ".", "experiments.vnet.training.initial_weights: no such file '.'; expected"),
         (f"{E}/training", {"detect_anomaly": True, "precision": "fp16"}, "experiments.vnet.training.detect_anomaly: true, with precision fp16"),

@@ -104,6 +104,8 @@ def test_styles_are_of_the_training_samples_alone_unless_given():
     assert np.allclose(styles.of(other), [3, 0], atol=1e-6)
     given = Styles({"omega_m": {"shift": 0.3, "spread": 0.2}, "growth": {"shift": 0.0, "spread": 1.0}}, training)
     assert np.allclose(given.of(other), [1.5, growth(1.0, 0.6)]) and given.of(other).dtype == np.float32
+    plain = Styles({"b": {}, "growth": {}, "omega_m": {}}, training, ("omega_m", "growth"))
+    assert np.allclose(plain.of(other), [0.6, growth(1.0, 0.6), 0])
     assert len(Styles({}, training)) == 0 and Styles({}, training).of(other).shape == (0,)
 
 

@@ -12,6 +12,7 @@ from m2m_core.data.augment import Symmetry, draw
 from m2m_core.data.catalogue import Catalogue
 from m2m_core.data.catalogue import build as catalogued
 from m2m_core.errors import ConfigError, DataError
+from m2m_core.physics.cosmology import growth
 from m2m_core.tasks.protocol import build
 from tests.tasks.studies import experiment, fields, study
 
@@ -208,6 +209,15 @@ def test_a_styled_network_is_told_the_numbers_of_its_sample(tmp_path):
     sample = task.samples().predict[0]
     other = replace(sample, parameters={"sigma_8": 1.5})
     assert not np.allclose(task.predict(sample).whole(), task.predict(other).whole())
+
+
+def test_a_network_of_displacement_and_velocity_is_told_matter_and_growth_whatever_the_order_of_the_config(tmp_path):
+    catalogue = fields(tmp_path, channels={"input": 3, "target": 6})
+    samples = tuple(replace(s, redshift=1.0, omega_m=0.2 + 0.05 * i) for i, s in enumerate(catalogue))
+    model = {"name": "displacement_velocity", "width": 2, "depth": 1, "padding": "periodic"}
+    task = task_of(Catalogue(samples), model=model, styles={"growth": {}, "omega_m": {}})
+    for sample in samples:
+        assert np.allclose(task.styles.of(sample), [sample.omega_m, growth(1.0, sample.omega_m)])
 
 
 def by_hand(symmetry: Symmetry, field, vector):
