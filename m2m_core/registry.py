@@ -33,6 +33,7 @@ __all__ = [
     "is_ours",
     "load",
     "register",
+    "silent",
     "taken",
     "use_plugins",
 ]
@@ -43,6 +44,7 @@ TYPES = {name: getattr(option_types, name) for name in option_types.__all__}
 TYPES |= {"int": int, "float": float, "bool": bool, "str": str, "list": list, "dict": dict, "None": None}
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 TAKEN = ("name", "kind")  # how the config names the code itself
+ASKED = ("family",)  # kinds that no plugin can add
 PLUGINS: list[str] = []
 
 
@@ -98,8 +100,17 @@ def find(kind: str, name: str, where: str | None = None) -> Entry:
     """The entry called `name`; raises ConfigError with the nearest known name."""
     known = _kinds().get(kind, {})
     if not isinstance(name, str) or name not in known:
-        raise ConfigError(f"{where or kind}: unknown {kind} {shown(name)}; {hint(name, known)}")
+        raise ConfigError(f"{where or kind}: unknown {kind} {shown(name)}; {hint(name, known)}{silent()}")
     return known[name]
+
+
+def silent() -> str:
+    """For an error about a name that is not known: the plugins in which nothing is registered."""
+    found = {entry.path.resolve() for entry in _table().values() if entry.is_plugin}
+    files = {plugin: {path.resolve() for path, _ in plugin_files(plugin)} for plugin in PLUGINS}
+    empty = [plugin for plugin, paths in files.items() if not paths & found]
+    text = '; nothing in {} is registered: expected @register("kind", "name") above its functions and classes'
+    return text.format(", ".join(map(shown, empty))) if empty else ""
 
 
 def check(kind: str, name: str, values: Mapping, where: str | None = None) -> dict:
@@ -168,6 +179,9 @@ def _table() -> dict[tuple[str, str], Entry]:
         for entry in _scan(path, added[path]):
             if entry.kind not in kinds:
                 raise ConfigError(f"plugins: {path}: unknown kind {entry.kind!r}; {hint(entry.kind, kinds)}")
+            if entry.kind in ASKED:
+                text = f"{entry.kind} {entry.name!r} would be asked before any job, when no code of plugins runs"
+                raise ConfigError(f"plugins: {path}: {text}; expected none: a task of a plugin makes fields of fields")
             _add(table, entry)
     return table
 

@@ -140,6 +140,27 @@ def test_files_that_register_for_somebody_else_are_left_alone(tmp_path):
     assert registry.entries("loss")
 
 
+def test_a_family_of_a_plugin_is_refused_and_never_run(tmp_path):
+    text = "from m2m_core.registry import register\n1 / 0\n@register('family', 'mine')\ndef mine():\n    'Mine.'\n"
+    (tmp_path / "mine.py").write_text(text)
+    registry.use_plugins([str(tmp_path / "mine.py")])
+    with pytest.raises(ConfigError, match="mine.py: family 'mine' would be asked before any job, when no code of plug"):
+        registry.entries("loss")
+
+
+NESTED = "if True:\n    @register('loss', 'x')\n    def x(): ...\n"
+
+
+@pytest.mark.parametrize("text", [NESTED, "@registry.register('loss', 'x')\ndef x(): ...\n"])
+def test_an_unknown_name_tells_which_plugin_registers_nothing(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "found.py", "    return x")
+    (tmp_path / "lost.py").write_text(f"from m2m_core import registry\n{text}")
+    registry.use_plugins(["found.py", "lost.py"])
+    with pytest.raises(ConfigError, match="unknown loss 'x'; known: .*; nothing in 'lost.py' is registered: expected"):
+        registry.find("loss", "x")
+
+
 def test_reading_the_table_imports_nothing():
     code = """
 import sys

@@ -69,7 +69,9 @@ class Choice:
     def kind_of(self, name: Any, where: str) -> str:
         """Which kind has an entry of this name; raises ConfigError with the nearest one."""
         if not isinstance(name, str) or name not in self.known():
-            raise ConfigError(f"{where}: unknown {self.called} {shown(name)}; {hint(name, self.known())}")
+            raise ConfigError(
+                f"{where}: unknown {self.called} {shown(name)}; {hint(name, self.known())}{registry.silent()}"
+            )
         return self.known()[name]
 
     def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict:

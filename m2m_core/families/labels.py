@@ -85,7 +85,7 @@ def _known(dataset: Dataset) -> list[str]:
     """The numbers of a sample that are told before it is read, none where only the files know them."""
     source: Any = dict(dataset.source)
     kind = source["kind"]
-    if kind in registry.entries("numbers"):
+    if registry.is_ours("numbers", kind):
         return [*KNOWN, *registry.load("numbers", kind)()]
     if kind == "cubes":
         table = [*source["labels"], *WORD.findall(f"{source['input']}{source['dataset']}")]
