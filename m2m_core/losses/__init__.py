@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import registry
 from ..errors import ConfigError
+from ..wording import article
 from .target import Target
 
 __all__ = ["Loss", "Target", "build", "check", "check_labels", "terms"]
@@ -35,8 +36,17 @@ class Loss:
     def __call__(self, prediction: Any, target: Any, frame: Any = None) -> dict[str, Any]:
         """`loss`, the sum, and of several terms `loss/<name>`, each without its weight."""
         values = {name: f(prediction, target, *([frame] if framed else [])) for name, _, f, framed in self.terms}
+        for name, value in values.items():
+            _check_number(name, value)
         total = sum(weight * values[name] for name, weight, *_ in self.terms)
         return {"loss": total, **({f"loss/{name}": v for name, v in values.items()} if len(values) > 1 else {})}
+
+
+def _check_number(name: str, value: Any) -> None:
+    """One number: a loss of somebody's own may forget its mean."""
+    if not hasattr(value, "numel") or value.numel() != 1:
+        shape = f"a tensor {tuple(value.shape)}" if hasattr(value, "shape") else article(type(value).__name__)
+        raise ConfigError(f"loss: {name!r} returned {shape}; expected a tensor (), the mean over the examples")
 
 
 def terms(chosen: Chosen) -> Iterator[tuple[str, float, dict[str, Any]]]:

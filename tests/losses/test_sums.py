@@ -192,6 +192,19 @@ def test_a_plugin_takes_a_frame_or_does_not(tmp_path):
     registry.use_plugins([])
 
 
+@pytest.mark.parametrize("made, found", [
+    ("(prediction - target).square()", r"a tensor \(1, 1, 4, 4\)"),
+    ("float((prediction - target).square().mean())", "a float"), ("None", "a NoneType"),
+])  # fmt: skip
+def test_a_plugin_that_makes_no_number_is_named(tmp_path, made, found):
+    code = f"@register('loss', 'mine')\ndef mine(prediction, target):\n    return {made}\n"
+    (tmp_path / "mine.py").write_text(f"from m2m_core.registry import register\n\n{code}")
+    registry.use_plugins([str(tmp_path / "mine.py")])
+    with pytest.raises(ConfigError, match=rf"^loss: 'mine' returned {found}; expected a tensor \(\)"):
+        losses.build({"name": "mine"})(random(1, 1, 4, 4), random(1, 1, 4, 4, seed=1))
+    registry.use_plugins([])
+
+
 # ---- sums
 
 
