@@ -26,7 +26,7 @@ from .divergence import anomalies, diverged
 from .networks import compilation, prepare, refuse_single_values
 from .order import Order
 from .rates import Rates
-from .recording import Recorder, averaged, gradient_norms
+from .recording import Recorder, averaged, for_trackers
 from .restarts import fruitful
 from .signals import stop_requests
 from .state import digest, gather, resume
@@ -153,6 +153,8 @@ class Loop:
         name = options.pop("name")
         if not len(self.split.fit):
             raise ConfigError("folds: no sample is left to fit; expected more samples, fewer folds or no validation")
+        if 0 < self.steps <= (warmup := options.get("warmup", 0)):
+            self.say(f"warning: schedule.warmup: {warmup} steps of {self.steps}; the peak rate is never reached")
         schedule = registry.load("schedule", name)(self.steps, **options)
         if schedule.watches and not self._measures:
             raise ConfigError(f"schedule.name: {name!r} needs training.validation and two training samples or groups")
@@ -271,12 +273,13 @@ class Loop:
     def _record(self, batches: Iterator[Any], stop: list[int]) -> Mapping[str, Any]:
         """One row: means since the last one and, when due, the validation score; nothing if stopped in between."""
         self._refuse_nonfinite()
+        self.recorder.pause()
         score = self._validate(batches, stop) if self._score_is_due(self.step) else None
         if score is None and self._score_is_due(self.step):
             return {}
         lr = next(iter(self.task.optimizers.values())).param_groups[0]["lr"]
         row = {"step": self.step, "epoch": self.step // self.per_epoch, **self.recorder.means()}
-        return self.recorder.write({**row, "validation": score, "lr": lr}, lambda: gradient_norms(self.task.optimizers))
+        return self.recorder.write({**row, "validation": score, "lr": lr}, lambda: for_trackers(self.task.optimizers))
 
     def _refuse_nonfinite(self) -> None:
         """Name the first bad update and its examples, and keep its batch."""

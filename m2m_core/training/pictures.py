@@ -15,6 +15,7 @@ PLACE = (0.18, 0.12, 0.78, 0.84)  # of the axes in a figure: looking for the bes
 CHANNELS = 6  # that are drawn of a field
 EDGE = 512  # most pixels of a slice along an axis
 HIDDEN = ("modes",)
+OVER_K = ("power", "transfer", "correlation", "stochasticity", "divergence", "fraction")  # end what spectra tell
 TRUTH = "_truth"  # ends the name of a metric that is of the target, and drawn beside the one of the prediction
 
 
@@ -120,7 +121,7 @@ def _plot(name: str, curves: Mapping[str, Sequence[tuple[float, float]]]) -> Any
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 3.5), dpi=80)
-    axes = figure.add_axes(PLACE, ylabel=name)
+    axes = figure.add_axes(PLACE, ylabel=name, xlabel="k [h/Mpc]" if name.endswith(OVER_K) else "")
     for curve, points in curves.items():
         style = {"color": "black", "linestyle": "--"} if curve == "target" else {}
         axes.plot(*zip(*points, strict=True), label=curve, **style)

@@ -14,7 +14,7 @@ from .distributed import Member
 from .history import History
 from .tracking import Tracker
 
-__all__ = ["Recorder", "averaged", "gradient_norms"]
+__all__ = ["Recorder", "averaged", "for_trackers"]
 
 FOREIGN = ("step", "epoch", "seconds", "attempt")  # columns of the history that are no curves
 
@@ -31,6 +31,7 @@ class Recorder:
         self._weights: list[float] = []  # of this process in the last of the pending updates, not yet averaged
         self.seconds, self.attempts = 0.0, 1
         self._counted, self._begin = 0, time.monotonic()  # examples, and the moment from which they count
+        self._end: float | None = None  # the moment of the last of them, where it is known
 
     def open(self, step: int) -> None:
         """Continue the files of the folder after update number `step`; of several processes the first one writes."""
@@ -43,6 +44,10 @@ class Recorder:
         self.pending.append(scalars)
         self._weights.append(weight)
         self._counted += examples
+
+    def pause(self) -> None:
+        """All updates of the row are done; validation and pictures do not make the rate less."""
+        self._end = time.monotonic()
 
     def means(self) -> dict[str, float]:
         """Mean of each scalar over the updates since the last row."""
@@ -61,7 +66,7 @@ class Recorder:
 
         beside: what trackers alone are told; a name that the row has as well is the row's
         """
-        rate = self._counted / max(time.monotonic() - self._begin, 1e-9)
+        rate = self._counted / max((self._end or time.monotonic()) - self._begin, 1e-9)
         row = {**row, "samples_per_second": rate, "seconds": self.elapsed(), "attempt": self.attempts}
         if self.history:
             self.history.append(row)
@@ -69,7 +74,7 @@ class Recorder:
             memory = devices.peak_memory(self.device)
             self.tracker.scalars(row["step"], {**beside(), **curves, "memory_MiB": memory})
         self.seconds = row["seconds"]
-        self.pending, self._counted, self._begin = [], 0, time.monotonic()
+        self.pending, self._counted, self._begin, self._end = [], 0, time.monotonic(), None
         return row
 
     def elapsed(self) -> float:
@@ -132,10 +137,15 @@ def averaged(parts: Sequence[Mapping[str, torch.Tensor]], counts: Sequence[int])
     return {**parts[-1], **means}
 
 
-def gradient_norms(optimizers: Mapping[str, torch.optim.Optimizer]) -> dict[str, float]:
-    """Norm of the gradient of the last update: `gradient` where there is one optimizer, else each by its name."""
-    norms = {}
+def for_trackers(optimizers: Mapping[str, torch.optim.Optimizer]) -> dict[str, float]:
+    """What trackers are told beside the history: of the last update the norm of the gradient, and the rates.
+
+    `gradient` where there is one optimizer, whose rate the history has; else each by its name.
+    """
+    told = {}
     for name, optimizer in optimizers.items():
         found = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        norms["gradient" if len(optimizers) == 1 else f"gradient_{name}"] = float(torch.nn.utils.get_total_norm(found))
-    return norms
+        alone = len(optimizers) == 1
+        told["gradient" if alone else f"gradient_{name}"] = float(torch.nn.utils.get_total_norm(found))
+        told |= {} if alone else {f"lr_{name}": optimizer.param_groups[0]["lr"]}
+    return told

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from m2m_core import models, registry
@@ -291,6 +292,9 @@ def test_rates_of_its_own(catalogue, tmp_path):
     rates = lambda: [optimizer.param_groups[0]["lr"] for optimizer in task.optimizers.values()]  # noqa: E731
     fit(task, chosen, tmp_path, "adversarial", lambda *_: seen.append(rates()))
     assert seen == [[0.01, lr] for lr in (0.8, 0.8, 0.4, 0.4, 0.2, 0.2)]
+    told = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [e.value for e in told.Scalars("lr_discriminator")] == pytest.approx([0.8, 0.4, 0.2])
+    assert [e.value for e in told.Scalars("lr_model")] == pytest.approx([0.01] * 3)
 
 
 def test_a_group_of_the_discriminator_without_parameters_is_named_as_in_the_config(catalogue):

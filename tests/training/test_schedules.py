@@ -132,3 +132,11 @@ def test_a_warm_up_comes_before(name):
 def test_each_cycle_is_less_high():
     values = factors(registry.load("schedule", "cyclic")(9, up=1, down=1, low=0.5, shrink=0.5), 6)
     assert values == pytest.approx([0.5, 1.0, 0.5, 0.75, 0.5, 0.625])
+
+
+@pytest.mark.parametrize("warmup, warned", [(11, False), (12, True), (1000, True)])
+def test_a_warm_up_that_outlasts_the_training_is_told(tmp_path, warmup, warned):
+    said = []
+    train(tmp_path, Toy(), schedule={"name": "cosine", "warmup": warmup}, say=said.append)
+    line = f"warning: schedule.warmup: {warmup} steps of 12; the peak rate is never reached"
+    assert (line in said) == warned

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -40,6 +41,13 @@ def test_the_promised_tags(tmp_path, in_no_time):
     assert [event.step for event in found.Scalars("loss")] == [3, 6, 9, 12]
     assert [event.step for event in found.Images("slices")] == [3, 6, 9, 12]
     assert all(event.value > 0 for name in ("lr", "samples_per_second", "memory_MiB") for event in found.Scalars(name))
+
+
+def test_the_rate_of_a_row_is_that_of_its_updates_whatever_is_measured_and_drawn(tmp_path, in_no_time, monkeypatch):
+    monkeypatch.setattr(watching.Watching, "look", lambda *_: time.sleep(0.3))
+    train(tmp_path, Toy(validate=3), validation=VALIDATION)
+    rates = [event.value for event in events(tmp_path / "tensorboard").Scalars("samples_per_second")]
+    assert min(rates) > 6 / 0.3  # six examples an epoch
 
 
 def test_the_curves_are_those_of_the_history(tmp_path):
