@@ -220,7 +220,7 @@ class Loop:
         total = sum(count for _, count in shares)
         found = [self._descend(next(batches), place, shares, total) for place in range(len(shares))]
         own = [own for own, _ in shares]
-        self.recorder.take(averaged(found, own), len(shares) * self.batch_size, sum(own) / total)
+        self.recorder.take(averaged(found, own), total, sum(own) / total)
         if self.average:
             self.average.update(self.step)
         self.step += 1

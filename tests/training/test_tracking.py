@@ -13,6 +13,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from m2m_core.errors import Stopped
 from m2m_core.training import pictures, tracking, watching
 from m2m_core.training.loop import fit
+from m2m_core.training.recording import Recorder
 from m2m_core.training.tracking import Running, Tracker
 from tests.training.toys import Scored, Toy, same, settings, train, weights
 
@@ -48,6 +49,13 @@ def test_the_rate_of_a_row_is_that_of_its_updates_whatever_is_measured_and_drawn
     train(tmp_path, Toy(validate=3), validation=VALIDATION)
     rates = [event.value for event in events(tmp_path / "tensorboard").Scalars("samples_per_second")]
     assert min(rates) > 6 / 0.3  # six examples an epoch
+
+
+def test_examples_of_a_short_batch_are_counted_once(tmp_path, monkeypatch):
+    counted, take = [], Recorder.take
+    monkeypatch.setattr(Recorder, "take", lambda *known: counted.append(known[2]) or take(*known))
+    train(tmp_path, Toy(6), epochs=2, batch_size=4)
+    assert counted == [4, 2, 4, 2]
 
 
 def test_the_curves_are_those_of_the_history(tmp_path):
