@@ -51,6 +51,7 @@ def _lasting(name: str, path: Path) -> str:
 def modules_of(*code: str | Entry) -> dict[str, Path]:
     """Module name -> file, of all modules that `code` executes in this package or in a plugin."""
     queue = [(c.module, c.path) if isinstance(c, Entry) else (c, _file(c)) for c in code]
+    queue += [package for c in code if isinstance(c, Entry) and c.is_plugin for package in _packages(c)]
     seen: dict[str, Path] = {}
     while queue:
         name, path = queue.pop()
@@ -60,6 +61,14 @@ def modules_of(*code: str | Entry) -> dict[str, Path]:
             seen[name] = path
             queue += _imports(str(path), name)
     return dict(sorted(seen.items()))
+
+
+def _packages(entry: Entry) -> Iterator[tuple[str, Path]]:
+    """Those that a module of a plugin lies in, which run when it is imported; a folder may be none."""
+    parts = entry.module.split(".")
+    for end in range(1, len(parts)):
+        if (path := _file(name := ".".join(parts[:end]), entry.path, entry.module)) is not None:
+            yield name, path
 
 
 def _file(name: str, importer: Path | None = None, importer_name: str = "") -> Path | None:

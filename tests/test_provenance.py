@@ -188,3 +188,14 @@ def test_the_digest_of_a_plugin_package_follows_its_imports(tmp_path, monkeypatc
     assert "my_package.layers" in modules_of(registry.find("loss", "mine"))
     (top / "layers.py").write_text("thing = 2")
     assert digest_of_plugin("my_package") != before
+
+
+def test_what_a_plugin_package_runs_on_the_way_to_a_module_is_its_code(tmp_path, monkeypatch):
+    folder = tmp_path / "my_own" / "no_package"
+    folder.mkdir(parents=True)
+    (folder / "losses.py").write_text(PLUGIN.format(package=""))
+    (folder.parent / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = digest_of_plugin("my_own")
+    (folder.parent / "__init__.py").write_text("import torch\ntorch.set_default_dtype(torch.float64)")
+    assert digest_of_plugin("my_own") != before
