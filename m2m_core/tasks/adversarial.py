@@ -45,7 +45,7 @@ class Adversarial:
         start: epochs with the loss of the experiment alone, before the discriminator begins [epochs]
         critic_steps: updates of the discriminator for each of the generator, every one on a batch of its own
         conditional: whether it sees the input, on the grid of the target, beside each field
-        r1: strength of the penalty on its slope at true fields
+        r1: strength of the penalty on its slope at true fields, best without batch normalization, which mixes them
         r2: strength of the same at made ones
         penalty_every: updates between two such penalties, each of which counts so many times [steps]
         noise: standard deviation of normal numbers added to true and made fields that it sees [normalised units]

@@ -67,7 +67,7 @@ class Wasserstein:
     """Difference of means of a critic whose slope is kept at 1 (Gulrajani et al. 2017, arXiv:1704.00028).
 
     Options:
-        gradient_penalty: weight of (slope - 1)^2 between true and made fields; null leaves it to spectral norm
+        gradient_penalty: weight of (slope - 1)^2, of a discriminator without batch normalization; null is none
         every: updates between two gradient penalties, each of which counts so many times [steps]
     """
 
