@@ -69,13 +69,10 @@ def check(config: Config) -> Config:
     for name, experiment in config.experiments.items():
         with _named(config.origin(name)):
             _check_family(experiment, config.datasets[experiment.dataset])
-            _check_processes(experiment.training)
-            _check_weights(experiment.training)
+            _check_training(experiment)
             _check_tracking(experiment)
             _check_styles(experiment, config.datasets[experiment.dataset])
             admission.check_draws(experiment, experiment.inference.draws, "inference.draws")
-            _check_precision(experiment.training)
-            _check_steps(experiment)
             _check_parts(experiment, config.datasets[experiment.dataset])
             _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
             _check_sizes(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
@@ -86,7 +83,7 @@ def check(config: Config) -> Config:
             with _named(variant.origin):
                 _check_family(experiment, config.datasets[experiment.dataset])
                 _check_score(experiment, variant.values)
-                _check_steps(experiment)
+                _check_training(experiment)
                 _check_styles(experiment, config.datasets[experiment.dataset])
                 _check_crops(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
                 _check_sizes(experiment, config.datasets[experiment.dataset], spaces[experiment.dataset])
@@ -159,6 +156,14 @@ def _check_family(experiment: Experiment, dataset: Dataset) -> None:
                 text = f"{one['name']!r} is not for task {task['name']!r}; expected one of {', '.join(entries)}"
                 raise ConfigError(f"{where}: {text}")
     family.check(experiment, dataset)
+
+
+def _check_training(experiment: Experiment) -> None:
+    """What the keys of a training ask of each other, and of optimizer and schedule."""
+    _check_processes(experiment.training)
+    _check_weights(experiment.training)
+    _check_precision(experiment.training)
+    _check_steps(experiment)
 
 
 def _check_processes(training: Training) -> None:

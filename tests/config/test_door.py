@@ -265,6 +265,8 @@ OTHERS = "expected a key of model, optimizer, schedule, styles, task or training
         (searched({"model.depth": {"low": 1, "high": 9}}), f"{START} (model.depth = 9): experiments.vnet.model.depth: 9; at most 6"),
         (searched(LR, fold=3), f"{START}.search.fold: 3 of 3 folds; expected 0 to 2"),
         (searched(LR, {"validation": None}), f"{START} (optimizer.lr = 0.0001): experiments.vnet.training.validation: null, but a search compares validation scores; expected keys"),
+        (searched({"training.batch_size": [1, 4]}, {"gpus": 2}), f"{START} (training.batch_size = 1): experiments.vnet.training.batch_size: 1, for 2 processes"),
+        (searched({"optimizer": ["adam", {"name": "rprop", "groups": [{"match": "a", "weight_decay": 0.1}]}]}), f"{START} (optimizer = "),
         (searched({"training.epochs": [40, 2]}, {"validation": {"every": 4}}), f"{START} (training.epochs = 2): experiments.vnet.training.validation.every: 4, but 2 epochs; at most 2"),
     ],
 )  # fmt: skip
