@@ -147,16 +147,22 @@ def fixed(value: float, places: int) -> str:
 
 
 def measure(mean: float, spread: float, places: int) -> str:
-    """'mean ± spread', the spread left out where one fold alone gives none."""
+    """'mean ± spread', the spread left out where one fold alone gives none; '(8.5 ± 1.2) × 10⁻¹⁰' of such."""
     text = fixed(mean, places)
-    if not math.isfinite(spread) or "×" in text:
+    if not math.isfinite(spread):
         return text
+    if "×" not in text:
+        return text + _spread(spread, places)
+    if abs(mean) < 1 and spread >= 10.0**-places / 2:  # a mean that is none beside its spread
+        return _signed(round(mean, places) + 0.0, places) + _spread(spread, places)
+    size = 10.0 ** math.floor(math.log10(abs(mean)) + 1e-12)
+    return f"({_signed(mean / size, 1)}{_spread(spread / size, 1)}) × 10{text.partition('× 10')[2]}"
+
+
+def _spread(spread: float, places: int) -> str:
     least = 10.0**-places
-    return (
-        f"{text} ± {_signed(spread, places)}"
-        if spread == 0 or spread >= least / 2
-        else f"{text} ± <{_signed(least, places)}"
-    )
+    shown = _signed(spread, places) if spread == 0 or spread >= least / 2 else f"<{_signed(least, places)}"
+    return f" ± {shown}"
 
 
 def folds(numbers: list[int]) -> str:

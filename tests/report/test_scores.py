@@ -125,6 +125,9 @@ def test_measures_of_a_column_share_their_decimals() -> None:
     assert texts == ["0.312 ± 0.004", "12.040 ± 0.120"]
     assert labels.measure(0.5, 0.0004, 2) == "0.50 ± <0.01"
     assert labels.measure(0.5, float("nan"), 2) == "0.50"
+    assert labels.measure(8.48e-10, 3.86e-10, 5) == "(8.5 ± 3.9) × 10⁻¹⁰"
+    assert labels.measure(-7.9e13, 1e11, 5) == "(−7.9 ± <0.1) × 10¹³"
+    assert labels.measure(-4.2e-6, 0.1, 3) == "0.000 ± 0.100"
 
 
 def test_lists_read_as_sentences() -> None:
