@@ -14,6 +14,7 @@ __all__ = ["article", "called", "complaint", "describe", "hint", "joined", "shor
 
 PLAIN = re.compile(r"(?=.{1,80}$)[\w-]+(\.[\w-]+)*")
 WORDS: dict[object, str] = {None: "null", True: "true", False: "false"}
+QUOTES = "; text that looks like something else takes quotes"
 POWER = re.compile(r"([+-]?\d+)(\.\d*)?[eE]([+-]?)(\d+)")
 ORDER = {"array": 1, "object": 2}  # simple values first
 KNOWN = 20  # names that a hint lists
@@ -74,6 +75,9 @@ def complaint(error: ValidationError, schema: Schema, raw: Any, where: str, owne
         return f"{key}: missing; expected {describe(node, schema)}"
     if first["type"] == "value_error":
         return f"{key}: {first['ctx']['error']}"
+    if "[key]" in first["loc"] and first["type"] == "string_type":  # the location has no number but an integer
+        above = path[:-1] if path[-1] == first["input"] else path
+        return f"{joined(where, *above)}: name {first['input']!r}; expected text{QUOTES}"
     if "[key]" in first["loc"]:
         return f"{joined(where, *path[:-1])}: name {shown(path[-1])}; expected {describe({'pattern': NAME}, schema)}"
     expected = describe(node, schema, exact="less_than" in first["type"])
@@ -109,7 +113,7 @@ def _advice(value: Any, node: Schema, schema: Schema) -> str:
     if isinstance(value, str) and types & {"integer", "number"}:
         return _number(value, "integer" in types)
     if isinstance(value, bool | int | float) and types == {"string"}:
-        return "; text that looks like something else takes quotes"
+        return QUOTES
     return ""
 
 

@@ -52,6 +52,13 @@ def test_the_line_of_a_refusal(changes, line):
     assert str(caught.value).startswith(f"experiments.e.{line}") and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("snapshot", [4, 1.0])
+def test_names_that_yaml_takes_for_numbers_ask_for_quotes(snapshot):
+    source = {"kind": "cubes", "input": "{seed}_{snapshot}.h5", "redshifts": {snapshot: 1.0}}
+    with pytest.raises(ConfigError, match=f"source.redshifts: name {snapshot}; expected text; .* takes quotes$"):
+        checked(source)
+
+
 def test_slices_that_the_network_does_not_take_are_refused_with_the_nearest():
     with pytest.raises(ConfigError, match=r"crops: 24; the model takes 4, 5, 6 or 7 times .* nearest 32$"):
         checked({**GRAVITY, "mesh": 24})
