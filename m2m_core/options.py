@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 __all__ = [
     "Annotated", "Count", "Criterion", "Decay", "Discriminator", "Field", "Fraction", "Groups", "Index", "Literal",
-    "Name", "Number", "Optimizer", "Positive", "Probability", "Schedule", "Seed", "Weight",
+    "Name", "Number", "Optimizer", "Positive", "Probability", "Redshift", "Schedule", "Seed", "Weight",
 ]  # fmt: skip
 
 LIMIT = 1.0e15  # beyond it nothing is meant; large enough for masses and wave numbers in any unit
@@ -24,6 +24,7 @@ Index = Annotated[int, Field(ge=0, le=MANY)]  # how many of something, or which,
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Number = Annotated[float, Field(ge=-LIMIT, le=LIMIT)]
 Positive = Annotated[float, Field(gt=0, le=LIMIT)]
+Redshift = Annotated[float, Field(gt=-1, le=LIMIT)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]  # of a moving average

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import DataError
-from ..options import Annotated, Field, Number, Positive
+from ..options import Annotated, Field, Number, Positive, Redshift
 from ..physics.cosmology import growth
 from ..registry import register
 from .catalogue import Part, Sample, natural
@@ -45,12 +45,12 @@ def cubes(
     dataset: str = "data",
     labels: dict[str, dict[str, list[str] | str]] = {},  # noqa: B006
     group: str | None = "seed",
-    redshifts: dict[str, Number] = {},  # noqa: B006
+    redshifts: dict[str, Redshift] = {},  # noqa: B006
     difference: Annotated[list[Number], Field(min_length=2, max_length=2)] | None = None,
     factors: dict[str, dict[str, Number]] = {},  # noqa: B006
     channels: bool = False,
     box_size: Positive | list[Positive] | None = None,
-    redshift: Number | None = None,
+    redshift: Redshift | None = None,
     omega_m: Positive | None = None,
     periodic: bool | None = None,
     parameters: str | None = None,

@@ -14,6 +14,7 @@ __all__ = ["KNOWN", "TOLD", "Numbers", "names_in", "read", "refuse_missing"]
 
 Numbers = dict[str, float]  # parameter -> value
 KNOWN = ("redshift", "omega_m")  # of every sample, whether a table says them or not
+LEAST = {"redshift": -1, "omega_m": 0}  # what theirs are above
 TOLD = (*KNOWN, "growth")  # styles of every sample; growth is that of linear structure, 1 today
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 SHOWN = 5
@@ -57,8 +58,8 @@ def _number(name: str, text: str) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise ValueError(f"{name} is {text!r}; expected a finite number")
-    if name == "omega_m" and value <= 0:
-        raise ValueError(f"{name} is {text}; expected a number above 0")
+    if value <= (least := LEAST.get(name, -math.inf)):
+        raise ValueError(f"{name} is {text}; expected a number above {least}")
     return value
 
 

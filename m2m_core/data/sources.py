@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from ..errors import ConfigError, DataError
-from ..options import Number, Positive
+from ..options import Positive, Redshift
 from ..registry import register
 from . import naming
 from . import parameters as tables
@@ -30,6 +30,7 @@ ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 DAY = 86400
 SHOWN = 5
 EXTRAS = ("velocity", "density")  # what a simulator may add that nothing is compared with
+LEAST = {"box_size": 0, **tables.LEAST}  # what attributes are above
 AXES = ("box_size", "periodic")  # what may differ from axis to axis
 Fields = dict[str, dict[str, dict[str, Match]]]  # field -> part -> id -> file
 Read = dict[tuple[str, str], tuple[Header, dict[str, Any]]]  # (file, dataset) -> header, attributes
@@ -44,7 +45,7 @@ def npy(
     baselines: dict[str, list[str] | str] = {},  # noqa: B006
     quantities: dict[str, Literal["scalar", "vector", "displacement", "pseudovector"]] = {},  # noqa: B006
     box_size: Positive | list[Positive] | None = None,
-    redshift: Number = 0.0,
+    redshift: Redshift = 0.0,
     omega_m: Positive = 0.3175,
     periodic: bool | list[bool] = True,
     parameters: str | None = None,
@@ -78,7 +79,7 @@ def hdf5(
     datasets: dict[str, str] = {},  # noqa: B006
     quantities: dict[str, Literal["scalar", "vector", "displacement", "pseudovector"]] = {},  # noqa: B006
     box_size: Positive | list[Positive] | None = None,
-    redshift: Number | None = None,
+    redshift: Redshift | None = None,
     omega_m: Positive | None = None,
     periodic: bool | list[bool] | None = None,
     parameters: str | list[str] | None = None,
@@ -384,7 +385,7 @@ def _attribute(file: str, word: str, value: Any) -> Any:
         numbers = np.atleast_1d(np.asarray(value)).astype(float).ravel().tolist()
     except (TypeError, ValueError):
         numbers = []
-    good = all(map(math.isfinite, numbers)) and (word not in ("box_size", "omega_m") or all(n > 0 for n in numbers))
+    good = all(math.isfinite(n) and n > LEAST.get(word, -math.inf) for n in numbers)
     if not numbers or not good or (len(numbers) > 1 and word not in AXES):
         raise DataError(f"{printable(file)}: attribute {word} is {str(value)[:40]!r}; expected a number in range")
     return numbers if word in AXES else numbers[0]

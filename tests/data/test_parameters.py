@@ -57,6 +57,7 @@ def test_the_table_is_one_of_the_files_that_a_dataset_depends_on(files, tmp_path
         ("id,a\n0,x\n", "line 2: a is 'x'; expected a finite number"),
         ("id,a\n0,nan\n", "line 2: a is 'nan'; expected a finite number"),
         ("id,omega_m\n0,-1\n", "line 2: omega_m is -1; expected a number above 0"),
+        ("id,redshift\n0,-1\n", "line 2: redshift is -1; expected a number above -1"),
         ("id,a\n0\n", "line 2: 1 values; expected 2, as many as there are columns"),
         ("a,b\n0,1\n", "line 1: columns a, b; expected id and different names of parameters"),
         ("id,a,a\n0,1,1\n", "line 1: columns id, a, a; expected id and different names of parameters"),

@@ -125,7 +125,13 @@ def test_datasets_inside_groups_and_as_parts(tmp_path):
 
 
 def test_attributes_that_make_no_sense(tmp_path):
-    for attributes in ({"box_size": -1.0}, {"redshift": "x"}, {"omega_m": [1.0, 2.0]}, {"redshift": np.nan}):
+    for attributes in (
+        {"box_size": -1.0},
+        {"redshift": "x"},
+        {"redshift": -1.0},
+        {"omega_m": [1.0, 2.0]},
+        {"redshift": np.nan},
+    ):
         path = str(h5(tmp_path / "a.h5", attributes, input=field((1, 2, 2)), target=field((1, 2, 2))))
         with pytest.raises(DataError, match=f"a.h5: attribute {next(iter(attributes))} is .*; expected a number"):
             hdf5(input=path, target=path)
