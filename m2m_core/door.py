@@ -66,6 +66,7 @@ def check(config: Config) -> Config:
         tells = any(e.dataset == name and not family_of(e.task).needs_target for e in config.experiments.values())
         _check_folds(dataset, f"datasets.{name}", tells)
         _check_words(dataset, f"datasets.{name}.source")
+        _check_told(dict(dataset.source), f"datasets.{name}.source")
     for name, experiment in config.experiments.items():
         with _named(config.origin(name)):
             _check_family(experiment, config.datasets[experiment.dataset])
@@ -252,6 +253,19 @@ def _chosen_steps(experiment: Experiment) -> Iterator[tuple[str, str, dict[str, 
         yield kind, kind, dict(getattr(experiment, kind))
         inner = registry.find("task", task["name"]).choices
         yield from ((f"task.{key}", kind, task[key]) for key, of in inner.items() if of == kind and task[key])
+
+
+def _check_told(source: dict[str, Any], where: str) -> None:
+    """Of files of fields, quantities and datasets of parts that there are."""
+    if source["kind"] not in ("npy", "hdf5"):
+        return
+    fields = {side: source.get(side) for side in ("input", "target")} | dict(source.get("baselines") or {})
+    parts = [(field, part) for field, given in fields.items() if isinstance(given, dict) for part in given]
+    known = [*(field for field, given in fields.items() if given), *dict.fromkeys(part for _, part in parts)]
+    for key in ("quantities", "datasets"):
+        for name in source.get(key) or {}:
+            if name not in known and tuple(name.split(".", 1)) not in parts:
+                raise ConfigError(f"{joined(f'{where}.{key}', name)}: no such field or part; {hint(name, known)}")
 
 
 def _check_parts(experiment: Experiment, dataset: Dataset) -> None:

@@ -55,6 +55,8 @@ def check(path, value, raw=None):
         (E, small()["experiments"]["vnet"] | {"model": "styled_vnet", "styles": {"omega_b": {}}}, "experiments.vnet.styles.omega_b: the samples have no such number; did you mean 'omega_m'?"),
         (E, VELOCITY | {"styles": {"redshift": {}}}, "experiments.vnet.styles.redshift: model.name 'displacement_velocity' takes omega_m and growth alone"),
         (E, VELOCITY | {"styles": {"growth": {"shift": 0.5}}}, "experiments.vnet.styles.growth.shift: 0.5, but model.name 'displacement_velocity' takes it as it is; expected 0"),
+        (f"{D}/source", {**FILES, "quantities": {"inptu": "vector"}}, "datasets.nbody.source.quantities.inptu: no such field or part; did you mean 'input'?"),
+        (f"{D}/source", {**FILES, "target": {"psi": "b"}, "quantities": {"input.psi": "vector"}}, "datasets.nbody.source.quantities"),
         (f"{E}/training/initial_weights", "none.pt", "experiments.vnet.training.initial_weights: no such file 'none.pt'; expected a path from /"),
         (f"{E}/training/initial_weights", ".", "experiments.vnet.training.initial_weights: no such file '.'; expected"),
         (f"{E}/training", {"detect_anomaly": True, "precision": "fp16"}, "experiments.vnet.training.detect_anomaly: true, with precision fp16"),
