@@ -207,12 +207,12 @@ def _check_styles(experiment: Experiment, dataset: Dataset) -> None:
         raise ConfigError(f"styles.{unknown[0]}: the samples have no such number; {hint(unknown[0], known)}")
     geometry = known_geometry(dict(experiment.model))
     if geometry is not None and geometry.styles:
-        _check_plain(experiment, geometry.styles)
+        _check_plain(experiment, geometry)
 
 
-def _check_plain(experiment: Experiment, plain: tuple[str, ...]) -> None:
+def _check_plain(experiment: Experiment, geometry: Geometry) -> None:
     """Of a model whose styles have a meaning of their own, those alone, and as they are."""
-    name = dict(experiment.model)["name"]
+    name, plain = dict(experiment.model)["name"], geometry.styles
     for style, numbers in experiment.styles.items():
         if style not in plain:
             raise ConfigError(f"styles.{style}: model.name {name!r} takes {' and '.join(plain)} alone")
@@ -220,6 +220,9 @@ def _check_plain(experiment: Experiment, plain: tuple[str, ...]) -> None:
             if value not in (None, expected):
                 text = f"{value}, but model.name {name!r} takes it as it is"
                 raise ConfigError(f"styles.{style}.{key}: {text}; expected {expected}")
+    needed = plain[: geometry.needs]
+    if missing := [style for style in needed if style not in experiment.styles]:
+        raise ConfigError(f"styles: no {missing[0]}, but model.name {name!r} needs {' and '.join(needed)}")
 
 
 def _styled() -> str:

@@ -32,6 +32,7 @@ __all__ = [
     "hint",
     "is_ours",
     "load",
+    "of_plugin",
     "register",
     "silent",
     "taken",
@@ -102,6 +103,11 @@ def find(kind: str, name: str, where: str | None = None) -> Entry:
     if not isinstance(name, str) or name not in known:
         raise ConfigError(f"{where or kind}: unknown {kind} {shown(name)}; {hint(name, known)}{silent()}")
     return known[name]
+
+
+def of_plugin(file: str) -> bool:
+    """Whether a file is one of the plugins in use."""
+    return Path(file).resolve() in {path.resolve() for plugin in PLUGINS for path, _ in plugin_files(plugin)}
 
 
 def silent() -> str:

@@ -62,11 +62,17 @@ def rule(snakemake: Any) -> Iterator[Job]:
             _fail(job, errors, str(error), error.exit_code)
         except Exception as error:
             traceback.print_exc()
-            text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            text = f"{_place(error)}{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             _fail(job, errors, f"{text}; the traceback is in {snakemake.log[0]}", 1)
         job.say(f"{job.result or 'done'} ({time.monotonic() - begin:.1f} s)")
         if Path(errors).exists():  # of an attempt before, it may be
             _note(errors, job, "", 0)
+
+
+def _place(error: Exception) -> str:
+    """Where in a plugin it came from, if it did: that is what a user can mend."""
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    return next((f"{frame.filename}:{frame.lineno}: " for frame in frames if registry.of_plugin(frame.filename)), "")
 
 
 @contextlib.contextmanager

@@ -113,6 +113,15 @@ def test_plugins_are_named_before_the_body_runs_and_refused_in_one_line(snakemak
     assert caught.value.code == 2 and "nowhere.py: no such file" in capsys.readouterr().err
 
 
+def test_an_error_of_a_plugin_says_where_it_is(snakemake, capsys, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("from m2m_core.registry import register\n\n1 / 0\n@register('loss', 'mine')\ndef mine(x, y): ...\n")
+    script.tell_scripts(snakemake.errors, [str(file)])
+    with pytest.raises(SystemExit):
+        run(snakemake, lambda job: registry.load("loss", "mine"))
+    assert f"training vnet 1: error: {file}:3: ZeroDivisionError: division by zero" in capsys.readouterr().err
+
+
 def test_logs_are_continued(snakemake):
     run(snakemake, lambda job: print("first"))
     run(snakemake, lambda job: print("second"))

@@ -34,7 +34,9 @@ def check_words(source: Mapping[str, Any]) -> None:
     for label, by in source["labels"].items():
         if len(by) != 1 or label in KNOWN or not NAME.fullmatch(label):
             raise ConfigError(f"labels.{label}: {shown(dict(by))}; expected one word, and a name like {NAME.pattern}")
-        ((_, texts),) = by.items()
+        ((word, texts),) = by.items()
+        if label in names and label != word:
+            raise ConfigError(f"labels.{label}: is what {{{label}}} in the names tells; expected another name")
         if twice := sorted(text for text, times in Counter(listed(texts)).items() if times > 1):
             raise ConfigError(f"labels.{label}: {twice[0]!r} is two classes; expected each text once")
     if source["difference"]:

@@ -33,6 +33,8 @@ def load(path: Any, device: str = "cpu") -> tuple[Callable[..., torch.Tensor], d
             seeds = seed if isinstance(seed, list | tuple) else [seed] * len(field)
             each = zip(field, seeds, told, strict=True)
             return torch.stack([emulate(one, tile, own, **numbers) for one, own, numbers in each])
+        if hasattr(field, "astype"):  # of numpy, which knows orders of bytes and of axes that torch does not take
+            field = field.astype("f4", order="C")
         field = torch.as_tensor(field, dtype=torch.float32, device=device)
         space, physics = list(field.shape[1:]), {**about["defaults"], **physics}
         tile = tile or (space if size["whole"] else list(map(min, size["tile"], space)))

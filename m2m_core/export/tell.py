@@ -29,6 +29,8 @@ def load(path: Any, device: str = "cpu") -> tuple[Callable[..., dict[str, Any]],
     places = [(axis, number * cut["step"]) for axis, count in steps for number in range(count)]
 
     def tell(cube: Any, **physics: float) -> dict[str, Any]:
+        if hasattr(cube, "astype"):  # of numpy, which knows orders of bytes and of axes that torch does not take
+            cube = cube.astype("f4", order="C")
         cube, shape = torch.as_tensor(cube, dtype=torch.float32, device=device), about["input"]["shape"]
         cube = cube[None] if list(cube.shape) == shape[1:] and shape[0] == 1 else cube
         physics = {**about["defaults"], **physics}

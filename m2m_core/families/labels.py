@@ -6,12 +6,14 @@ from typing import Any
 
 from .. import losses, registry
 from ..config import Dataset, Experiment
+from ..config.keys import Inference
+from ..config.normal import Normalize
 from ..config.slices import Slices
 from ..data.parameters import KNOWN, names_in
 from ..errors import ConfigError
 from ..family import Family
 from ..registry import register
-from ..wording import hint
+from ..wording import hint, shown
 
 __all__ = ["field_to_label"]
 
@@ -21,6 +23,7 @@ BASELINES = ["power_spectrum_baseline"]
 OF_ALL = ("learning",)  # figures of every family
 OF_CLASSES, OF_PARAMETERS = ("roc", "reliability", "confusion"), ("recovery",)  # what labels are decides
 JUDGING = ("answer", "classes", "labels")
+FOR_FIELDS = ("tile", "overlap", "draws")  # keys of inference
 FOR_CROPS = ("augment_factor", "augment_offset", "farthest_shift")  # keys of training
 WORD = re.compile(r"{(\w+)}")
 
@@ -50,6 +53,7 @@ def figures(experiment: Experiment) -> list[str]:
 def check(experiment: Experiment, dataset: Dataset) -> None:
     """Examples of samples as wholes or slices, and labels that they have."""
     _check_examples(experiment)
+    _check_prediction(experiment)
     _check_labels(experiment, dataset)
 
 
@@ -60,6 +64,15 @@ def _check_examples(experiment: Experiment) -> None:
     for key in FOR_CROPS:
         if getattr(experiment.training, key) is not None:
             raise ConfigError(f"training.{key}: is for crops of two fields; expected null where labels are told")
+
+
+def _check_prediction(experiment: Experiment) -> None:
+    """Nothing of what is for predicted fields."""
+    for key in FOR_FIELDS:
+        if (given := getattr(experiment.inference, key)) != getattr(Inference(), key):
+            raise ConfigError(f"inference.{key}: {shown(given)}, but labels are told, no fields; expected no such key")
+    if experiment.normalize.told("target") != ("identity", Normalize().target):
+        raise ConfigError("normalize.target: labels are no field; expected no such key")
 
 
 def _check_labels(experiment: Experiment, dataset: Dataset) -> None:

@@ -26,10 +26,14 @@ MATTER, STEEPNESS = 0.3, 5.0  # the middle of Omega_m, and what brings its usual
 
 @register("geometry", "displacement_velocity")
 def geometry(
-    *, depth: Count = 3, blocks: Count = 2, padding: Literal["valid", "periodic", "zero"] = "valid"
+    *,
+    velocity: Literal["derivative", "network"] = "derivative",
+    depth: Count = 3,
+    blocks: Count = 2,
+    padding: Literal["valid", "periodic", "zero"] = "valid",
 ) -> Geometry:
     """Halo and sizes of either network, and its styles; raises ConfigError if it is too deep for any field."""
-    return replace(u_shape(depth, padding, blocks), styles=STYLES)
+    return replace(u_shape(depth, padding, blocks), styles=STYLES, needs=1 if velocity == "network" else len(STYLES))
 
 
 class DisplacementVelocity(nn.Module):

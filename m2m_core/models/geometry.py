@@ -55,6 +55,7 @@ class Geometry:
     scale: voxels of the output for each voxel of the crop, along an axis
     noise: the fields of noise that the model takes, in their order
     styles: the numbers that the model takes as they are, in its order; if none, any that the config chooses
+    needs: how many of them it cannot do without, the first ones
     """
 
     halo: int
@@ -63,6 +64,7 @@ class Geometry:
     scale: int = 1
     noise: tuple[Noise, ...] = ()
     styles: tuple[str, ...] = ()
+    needs: int = 0
 
     def runs_as(self, whole: bool) -> str:
         """The padding of the network for crops that are, or are not, whole boxes."""

@@ -232,7 +232,7 @@ class FieldToLabel:
             slope = self._saliency(sample, (axis, start))[1]
             slab = slope.reshape(-1, thickness, *slope.shape[1:]).sum(0)
             along = np.moveaxis(cube, axis, 0)
-            np.add.at(along, np.arange(start, start + thickness) % len(along), slab)
+            along[np.arange(start, start + thickness) % len(along)] += slab
         return cube
 
 

@@ -38,6 +38,8 @@ def checked(source=GRAVITY, experiment=EXPERIMENT, **changes):
         ({"task": {**TASK, "answer": "regression", "label_noise": 0.1}}, "task.label_noise: there are no wrong"),
         ({"crops": {"size": 32}}, "crops: of a task that tells labels; expected {kind: slices} or {kind: whole}"),
         ({"styles": {"redshift": {}}}, "styles: redshift, but model.name 'racoon' takes none"),
+        ({"inference": {"tile": 4}}, "inference.tile: 4, but labels are told, no fields; expected no such key"),
+        ({"normalize": {"target": "displacement"}}, "normalize.target: labels are no field; expected no such key"),
         ({"training": {"augment_factor": 0.1}}, "training.augment_factor: is for crops of two fields; expected null"),
         (
             {"task": {**TASK, "labels": ["sigma_8"], "answer": "regression"}, "loss": "log_moments",

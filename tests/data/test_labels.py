@@ -297,6 +297,7 @@ TWO = {"input": "{seed}_{snapshot}.h5", "redshifts": {"4": 1.0, "5": 0.0}}
     ({**TWO, "difference": [1.0, 1.0]}, r"difference: \[1.0, 1.0\]; expected the greater"),
     ({**TWO, "redshifts": {"4": 1.0, "5": 1.0}, "difference": [1.0, 0.0]}, "difference: 1.0 is .* of two snapshots"),
     ({**TWO, "redshifts": {"4": 1.0, "5": -1.0}, "difference": [1.0, -1.0]}, "difference: .* none below 0"),
+    ({"labels": {"seed": {"theory": "gr"}}}, r"labels.seed: is what \{seed\} in the names tells; expected"),
     ({"labels": {"gr": {"theory": ["gr", "gr"]}}}, "labels.gr: 'gr' is two classes; expected each text once"),
 ])  # fmt: skip
 def test_words_that_no_name_has_are_refused_at_the_door(options, words):

@@ -102,6 +102,11 @@ def loaded(outside):
     return load(outside["binary, slices"][0] / "emulator.pt2")
 
 
+def test_cubes_of_any_order_of_bytes_and_axes_are_taken(loaded):
+    cube = np.random.default_rng(0).standard_normal((8, 8, 8)).astype("f4")
+    assert loaded[0](cube.astype(">f8")[::-1])["slices"].equal(loaded[0](cube[::-1].copy())["slices"])
+
+
 @pytest.mark.parametrize("shape, physics", [((1, 8, 8, 4), {}), ((2, 8, 8, 8), {}), ((8, 8, 8), {"sigma_8": 0.8})])
 def test_other_cubes_and_numbers_are_refused(loaded, shape, physics):
     with pytest.raises(
