@@ -26,14 +26,10 @@ MATTER, STEEPNESS = 0.3, 5.0  # the middle of Omega_m, and what brings its usual
 
 @register("geometry", "displacement_velocity")
 def geometry(
-    *,
-    velocity: Literal["derivative", "network"] = "derivative",
-    depth: Count = 3,
-    blocks: Count = 2,
-    padding: Literal["valid", "periodic", "zero"] = "valid",
+    *, depth: Count = 3, blocks: Count = 2, padding: Literal["valid", "periodic", "zero"] = "valid"
 ) -> Geometry:
     """Halo and sizes of either network, and its styles; raises ConfigError if it is too deep for any field."""
-    return replace(u_shape(depth, padding, blocks), styles=STYLES, needs=1 if velocity == "network" else len(STYLES))
+    return replace(u_shape(depth, padding, blocks), styles=STYLES, needs=1)
 
 
 class DisplacementVelocity(nn.Module):

@@ -54,7 +54,7 @@ def check(path, value, raw=None):
         (f"{E}/model", "styled_vnet", "experiments.vnet.styles: none, but model.name 'styled_vnet' needs some, such as omega_m or growth"),
         (E, small()["experiments"]["vnet"] | {"model": "styled_vnet", "styles": {"omega_b": {}}}, "experiments.vnet.styles.omega_b: the samples have no such number; did you mean 'omega_m'?"),
         (E, VELOCITY | {"styles": {"redshift": {}}}, "experiments.vnet.styles.redshift: model.name 'displacement_velocity' takes omega_m and growth alone"),
-        (E, VELOCITY | {"styles": {"growth": {}}}, "experiments.vnet.styles: no omega_m, but model.name 'displacement_velocity' needs omega_m and growth"),
+        (E, VELOCITY | {"styles": {"growth": {}}}, "experiments.vnet.styles: no omega_m, but model.name 'displacement_velocity' needs omega_m"),
         (E, VELOCITY | {"styles": {"growth": {"shift": 0.5}}}, "experiments.vnet.styles.growth.shift: 0.5, but model.name 'displacement_velocity' takes it as it is; expected 0"),
         (f"{D}/source", {**FILES, "quantities": {"inptu": "vector"}}, "datasets.nbody.source.quantities.inptu: no such field or part; did you mean 'input'?"),
         (f"{D}/source", {**FILES, "target": {"psi": "b"}, "quantities": {"input.psi": "vector"}}, "datasets.nbody.source.quantities"),

@@ -141,7 +141,7 @@ SPECIAL = _scalings() | _trackers() | _of_labels() | _of_cubes() | {
     "styles.shift": ("experiments.tiny.styles.omega_m", {}, {"shift": 0.5}),
     "styles.spread": ("experiments.tiny.styles.omega_m", {}, {"spread": 0.5}),
     "schedule.milestones": ("experiments.tiny.schedule.milestones", [7], [8]),
-    "optimizer.groups": ("experiments.tiny.optimizer.groups", None, [{"match": "bias", "weight_decay": 0.0}]),
+    "optimizer.groups": ("experiments.tiny.optimizer.groups", None, [{"match": "bias", "lr": 1.0e-4}]),
     "task.adversarial.optimizer.adamw.groups": (
         "experiments.tiny.task.optimizer",
         {"name": "adamw"},
@@ -236,7 +236,7 @@ def base(path: str) -> dict:
     elif parts[0] in ("model", "loss", "optimizer", "schedule") and len(parts) == 3:
         tiny[parts[0]] = {"name": parts[1], **_needed(parts[0], parts[1])}
         if parts[0] == "model" and is_styled(parts[1]):
-            tiny["styles"] = {"omega_m": {}}
+            tiny["styles"] = {"omega_m": {}, "growth": {}}
         if parts[0] == "model" and not told and "scale" in registry.find("model", parts[1]).options:
             raw["datasets"]["boxes"]["source"] = dict(FILES)  # which may be as fine as any model makes them
         if parts[0] == "loss" and not told:
