@@ -43,7 +43,7 @@ class DisplacementVelocity(nn.Module):
     def __init__(self, displacement: nn.Module, velocity: nn.Module | None, per_growth: bool, parts: int = 1) -> None:
         super().__init__()
         self.displacement, self.velocity, self.per_growth, self.parts = displacement, velocity, per_growth, parts
-        self.geometry = replace(displacement.geometry, styles=STYLES)  # type: ignore[type-var]
+        self.geometry = replace(displacement.geometry, styles=STYLES, needs=1)  # type: ignore[type-var]
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         self.geometry.core(x.shape[2:])  # type: ignore[union-attr,operator]

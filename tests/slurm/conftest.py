@@ -47,10 +47,16 @@ class ClusterProject(Project):
     """A copy of the repository that runs `snakemake --profile slurm`."""
 
     where = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "3")
+    started: tuple[subprocess.Popen, ...] = ()
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         (folder / "slurm").symlink_to("workflow/profiles/slurm")
+
+    def start(self, *arguments: str, **options) -> subprocess.Popen:
+        process = super().start(*arguments, **options)
+        self.started = (*self.started, process)
+        return process
 
     def jobs(self, rule: str = "rule_training") -> dict[str, tuple[str, str]]:
         """Rule with wildcards -> (number, state) of this user's jobs in the queue."""

@@ -9,6 +9,8 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -41,7 +43,9 @@ def reference(prepared):
 @pytest.fixture
 def project(prepared, tmp_path):
     """A copy in which nothing is trained yet."""
-    return prepared.copied(tmp_path / "on a cluster")
+    yield (project := prepared.copied(tmp_path / "on a cluster"))
+    for process in project.started:
+        process.kill()  # where a test failed; others have ended
 
 
 def models(project, folds=FOLDS):
@@ -59,9 +63,46 @@ def cancel(job):
 
 
 def kill_everything(job):
-    for pid in processes_of(job):
+    signalled(processes_of(job), signal.SIGKILL)
+
+
+def trainings(jobs):
+    """The processes of the scripts, which Snakemake and Slurm watch over."""
+    each = [pid for job in jobs for pid in processes_of(job)]
+    return [pid for pid in each if "training.py" in shown(pid, "cmdline")]
+
+
+def shown(process, name):
+    """What the kernel says of a process, nothing if it ended since."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/{name}").read_text(errors="replace")
+    return ""
+
+
+def signalled(processes, number):
+    for pid in processes:
         with contextlib.suppress(ProcessLookupError):  # it ended since
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
+
+
+@contextlib.contextmanager
+def held(jobs):
+    """The trainings of these jobs stand still while the block runs, if that is not for too long."""
+    found = trainings(jobs)
+    given_up = threading.Timer(90, signalled, (found, signal.SIGCONT))
+    given_up.start()
+    signalled(found, signal.SIGSTOP)
+    try:
+        yield found
+    finally:
+        given_up.cancel()
+        signalled(found, signal.SIGCONT)
+
+
+def is_told(process):
+    """Whether a process that stands still is asked to end, or has ended."""
+    waiting = re.search(r"ShdPnd:\s*(\w+)", shown(process, "status"))
+    return waiting is None or bool(int(waiting[1], 16) & 1 << signal.SIGTERM - 1)
 
 
 def preempt(job):
@@ -92,8 +133,10 @@ def test_cancelled_killed_preempted_and_over_the_time_limit(project, reference):
     process = project.start("--until", "training")
     over = project.until(lambda: job_of(project, 2))
     end_soon(over)
-    for fold, end in enumerate([cancel, kill_everything]):
-        end(project.until(lambda fold=fold: job_of(project, fold)))
+    with held([over]) as processes:  # or it might be done before Slurm looks, twice a minute
+        for fold, end in enumerate([cancel, kill_everything]):
+            end(project.until(lambda fold=fold: job_of(project, fold)))
+        project.until(lambda: all(map(is_told, processes)))
     project.until(lambda: starts(over) == 2)
     limit(over, 60)
     preempt(project.until(lambda: job_of(project, 2)))
@@ -112,10 +155,16 @@ def test_a_driver_that_was_killed(project, reference):
     project.save()
     process = project.start("--until", "training")
     jobs = project.until(lambda: [job for fold in (0, 1) if (job := job_of(project, fold))])
-    process.kill()
-    process.wait()
-    process.stdout.close()
-    output = project.run("--until", "training")
+    with held(jobs):  # or they might be done before the next Snakemake looks
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process = project.start("--until", "training")
+        output = ""
+        while "goes on training" not in output and (line := process.stdout.readline()):
+            output += line
+    output += process.stdout.read()
+    assert process.wait() == 0, output
     assert "which was killed, are removed" in output
     assert all(f"job {job} of an earlier run, which was killed, goes on training" in output for job in jobs)
     assert models(project, (0, 1)) == reference[:2]
