@@ -18,6 +18,7 @@ __all__ = [
     "COLORS",
     "FAINT",
     "FOLDS",
+    "about_one",
     "applied",
     "blank",
     "by_field",
@@ -138,6 +139,16 @@ def by_field(
             draw(panel, results, field)
     legend(figure, axes.flat)
     return figure
+
+
+def about_one(axes: Axes, results: ExperimentResults, field: str, metric: str, *, low: float, high: float) -> None:
+    """A panel of a curve over k that is 1 where a prediction is perfect, of all sources, between `low` and `high`."""
+    axes.axhline(1, color=COLORS["truth"], lw=0.8)
+    for source in results.sources:
+        draw_curve(axes, results.curve(field, metric, source), source, results)
+    title(axes, results, field)
+    wavenumbers(axes, results)
+    focus(axes, low=low, high=high)
 
 
 def wavenumbers(axes: Axes, results: ExperimentResults) -> None:

@@ -24,12 +24,7 @@ def correlation(results: ExperimentResults) -> Figure:
 
 
 def _correlation(axes: Axes, results: ExperimentResults, field: str) -> None:
-    axes.axhline(1, color=style.COLORS["truth"], lw=0.8)
-    for source in results.sources:
-        style.draw_curve(axes, results.curve(field, "cross_correlation", source), source, results)
-    style.title(axes, results, field)
-    style.wavenumbers(axes, results)
-    style.focus(axes, low=-1.0, high=1.02)
+    style.about_one(axes, results, field, "cross_correlation", low=-1.0, high=1.02)
     axes.set_xlabel("")
     axes.set_ylabel(r"$r(k)$")
 

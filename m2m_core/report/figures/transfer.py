@@ -17,10 +17,5 @@ def transfer(results: ExperimentResults) -> Figure:
 
 
 def _transfer(axes: Axes, results: ExperimentResults, field: str) -> None:
-    axes.axhline(1, color=style.COLORS["truth"], lw=0.8)
-    for source in results.sources:
-        style.draw_curve(axes, results.curve(field, "transfer", source), source, results)
-    style.title(axes, results, field)
-    style.wavenumbers(axes, results)
-    style.focus(axes, low=0.0, high=2.0)
+    style.about_one(axes, results, field, "transfer", low=0.0, high=2.0)
     axes.set_ylabel(r"$T(k)$")
